@@ -1,0 +1,1 @@
+"""Clients of the neighbours, one module each. Wired by the composition root."""

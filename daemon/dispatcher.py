@@ -1,0 +1,206 @@
+"""One delivery, from its text to its settlement: read, seen, handle, commit, settle.
+
+The delivery is deleted because of the commit, never because of the publish. Every way to end has exactly one action
+on the queue, and `outcome_of` is the one place where surprises become outcomes.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Generic
+
+import structlog
+
+from daemon.books import Attempts, Books, Entry, Work
+from daemon.delivery import COMMANDS, TIMERS, Delivery, Identity, Message, Rejection
+from daemon.lanes import Lanes
+from daemon.log import LogEvent, message_context
+from daemon.probe import Probe
+from daemon.reading import identify, read
+from domain.backoff import backoff_s
+from domain.errors import Conflict, MessageError, RuleViolation, Unavailable
+from domain.messages import error_result
+from domain.outcome import Done, Outcome, Reject, Retry
+from handlers.routes import Route
+
+_CONFLICT_TRIES = 3
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often and how patiently a delivery is tried."""
+
+    max_attempts: int = 8
+    first_s: float = 1.0
+    cap_s: float = 300.0
+    unavailable_cap_s: float = 20.0  # a dependency that is back is found within I8's 30 s
+    handler_timeout_s: float = 30.0
+    unexplained_receives: int = 10  # received, yet never an outcome of ours: it probably kills the process
+
+
+class Dispatcher(Generic[Work]):
+    """Takes deliveries of every source through the same steps."""
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        books: Books[Work],
+        *,
+        policy: Policy,
+        probe: Probe,
+        lost: Callable[[Unavailable], None],
+    ) -> None:
+        self._routes = routes
+        self._books = books
+        self._policy = policy
+        self._probe = probe
+        self._lost = lost
+        self._lanes = Lanes()
+
+    async def process(self, delivery: Delivery) -> None:
+        """Take one delivery to its end. Raises Unavailable only when the queue itself can't be told the outcome."""
+        try:
+            message = read(delivery, self._routes)
+        except MessageError as error:
+            await self._settle_safely(delivery, identify(delivery), Reject(str(error), error.kind))
+            return
+        with message_context(
+            message_id=message.id,
+            call_ref=message.call_ref,
+            queue=delivery.queue,
+            type=message.type,
+            attempt=delivery.receive_count,
+            robot_id=message.robot_id,
+        ):
+            await self._probe("after_read")
+            outcome = await self._outcome(delivery, message)
+            await self._settle_safely(delivery, message.identity, outcome)
+
+    async def _outcome(self, delivery: Delivery, message: Message) -> Outcome:
+        try:
+            if await self._kills_the_process(delivery):
+                return Reject("received again and again without ever reaching an outcome", "crash-loop")
+            async with self._lanes.hold(message.robot_id):
+                return await self._handle(delivery, message)
+        except Exception as error:  # noqa: BLE001  every surprise becomes an outcome here, none is swallowed
+            return self.outcome_of(error)
+
+    async def _handle(self, delivery: Delivery, message: Message) -> Outcome:
+        for _ in range(_CONFLICT_TRIES):
+            try:
+                return await self._once(delivery, message)
+            except Conflict as error:
+                conflict = error  # somebody else was first: read again, the inbox may know the message now
+        raise conflict
+
+    async def _once(self, delivery: Delivery, message: Message) -> Outcome:
+        if delivery.reads != TIMERS and await self._books.seen(message):
+            return Done("duplicate")
+        await self._probe("after_seen")
+        work = self._books.begin(delivery, message.identity)
+        async with asyncio.timeout(self._policy.handler_timeout_s):
+            outcome = await self._routes[message.type].handle(message.command, work)
+        await self._probe("after_handle")
+        if isinstance(outcome, Done):
+            entry = Entry(message.identity, "done", outcome.note, delivery.receive_count)
+            await self._books.commit(delivery, message, work, entry)
+        return outcome
+
+    def outcome_of(self, error: Exception) -> Outcome:
+        """The one place where a surprise becomes an outcome."""
+        match error:
+            case MessageError() | RuleViolation():
+                return Reject(str(error), error.kind)
+            case Unavailable():
+                self._lost(error)
+                cap_s = self._policy.unavailable_cap_s
+                wait_s = error.after_s if error.after_s is not None else max(1.0, random.random() * cap_s)  # noqa: S311  jitter
+                return Retry(wait_s, str(error), counts=False)
+            case Conflict():
+                return Retry(1.0, str(error))
+            case TimeoutError():
+                return Retry(None, f"the handler took longer than {self._policy.handler_timeout_s:g} s")
+            case _:
+                _log.exception(LogEvent.MESSAGE_FAILED, exc_info=error)
+                return Retry(None, f"{type(error).__name__}: {error}")
+
+    async def _settle_safely(self, delivery: Delivery, identity: Identity, outcome: Outcome) -> None:
+        try:
+            await self._settle(delivery, identity, outcome)
+        except Unavailable as error:
+            self._lost(error)
+            if error.dependency == "sqs":
+                raise
+            await delivery.retry(self._policy.unavailable_cap_s / 2)
+
+    async def _settle(self, delivery: Delivery, identity: Identity, outcome: Outcome) -> None:
+        await self._probe("before_settle")
+        match outcome:
+            case Done():
+                await delivery.ack()
+                event = LogEvent.MESSAGE_DUPLICATE if outcome.note == "duplicate" else LogEvent.MESSAGE_HANDLED
+                _log.info(event, note=outcome.note)
+            case Retry():
+                await self._retry(delivery, identity, outcome)
+            case Reject():
+                await self._reject(delivery, identity, outcome)
+        await self._probe("after_settle")
+
+    async def _retry(self, delivery: Delivery, identity: Identity, retry: Retry) -> None:
+        before = await self._books.attempts(delivery)
+        now = replace(
+            before,
+            attempts=before.attempts + (1 if retry.counts else 0),
+            deferrals=before.deferrals + (0 if retry.counts else 1),
+        )
+        if now.attempts >= self._policy.max_attempts:
+            reason = f"gave up after {now.attempts} attempts; the last one: {retry.reason}"
+            await self._reject(delivery, identity, Reject(reason, "attempts-exhausted"))
+            return
+        after_s = retry.after_s
+        if after_s is None:
+            after_s = backoff_s(now.attempts, self._policy.first_s, self._policy.cap_s, random.random())  # noqa: S311  jitter
+        await self._books.note_retry(delivery, now, Entry(identity, "retried", retry.reason, now.attempts))
+        await delivery.retry(after_s)
+        _log.info(LogEvent.MESSAGE_RETRIED, after_s=after_s, reason=retry.reason, attempts=now.attempts)
+
+    async def _reject(self, delivery: Delivery, identity: Identity, reject: Reject) -> None:
+        before = await self._books.attempts(delivery)
+        entry = Entry(identity, "rejected", f"{reject.kind}: {reject.reason}", before.attempts + 1)
+        await self._tell_robot(delivery, identity, reject, entry)
+        await self._probe("before_dead_letter")
+        route = self._routes.get(identity.type)
+        await delivery.reject(_rejection(reject, before, route.handler_name if route else "none"))
+        await self._probe("after_dead_letter")
+        await self._books.forget(delivery)
+        _log.warning(LogEvent.MESSAGE_REJECTED, kind=reject.kind, reason=reject.reason, rejected_type=identity.type)
+
+    async def _tell_robot(self, delivery: Delivery, identity: Identity, reject: Reject, entry: Entry) -> None:
+        """The robot that a refused command names is waiting for an answer: give it one, and journal."""
+        if delivery.reads != COMMANDS or identity.robot_id is None:
+            await self._books.note(delivery, entry)
+            return
+        work = self._books.begin(delivery, identity)
+        about = (identity.type, identity.source, identity.id)
+        work.publish(error_result(identity.robot_id, about, reject.kind, reject.reason, identity.call_ref))
+        await self._books.note_rejected(delivery, work, entry)
+
+    async def _kills_the_process(self, delivery: Delivery) -> bool:
+        if delivery.receive_count <= self._policy.unexplained_receives:
+            return False
+        known = await self._books.attempts(delivery)
+        unexplained = delivery.receive_count - known.attempts - known.deferrals
+        return unexplained > self._policy.unexplained_receives
+
+
+def _rejection(reject: Reject, before: Attempts, handler: str) -> Rejection:
+    return Rejection(
+        kind=reject.kind,
+        reason=reject.reason,
+        handler=handler,
+        attempts=before.attempts + 1,
+        first_at_ms=before.first_at_ms,
+        last_at_ms=before.now_ms,
+    )

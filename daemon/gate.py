@@ -1,0 +1,63 @@
+"""Which dependencies are lost: said once when one goes and once when it is back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from daemon.log import LogEvent
+from domain.errors import Unavailable
+
+_log = structlog.get_logger()
+DATABASE = "database"
+_PING_EVERY_S = 0.5
+
+
+class Gate:
+    """Closed while the database is lost: without it nothing can be handled, so nothing should be received."""
+
+    def __init__(self) -> None:
+        self._lost: set[str] = set()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._closed = asyncio.Event()
+
+    def lost(self, dependency: str, reason: str) -> None:
+        """A dependency did not answer. Logged the first time only."""
+        if dependency in self._lost:
+            return
+        self._lost.add(dependency)
+        _log.warning(LogEvent.DEPENDENCY_LOST, dependency=dependency, reason=reason)
+        if dependency == DATABASE:
+            self._open.clear()
+            self._closed.set()
+
+    def restored(self, dependency: str) -> None:
+        """A dependency answered. Logged only after a loss."""
+        if dependency not in self._lost:
+            return
+        self._lost.discard(dependency)
+        _log.info(LogEvent.DEPENDENCY_RESTORED, dependency=dependency)
+        if dependency == DATABASE:
+            self._closed.clear()
+            self._open.set()
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """The dependencies that are lost now."""
+        return frozenset(self._lost)
+
+    async def wait(self) -> None:
+        """Return once the database is there."""
+        await self._open.wait()
+
+    async def probe_database(self, ping: Callable[[], Awaitable[object]]) -> None:
+        """For ever: while the database is lost, ask it until it answers."""
+        while True:
+            await self._closed.wait()
+            try:
+                await ping()
+            except Unavailable:
+                await asyncio.sleep(_PING_EVERY_S)
+            else:
+                self.restored(DATABASE)

@@ -1,0 +1,144 @@
+"""The running process: what runs side by side, and how it stops within a bound."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from enum import IntEnum
+
+import structlog
+
+from daemon.consumer import Consumer
+from daemon.gate import Gate
+from daemon.log import LogEvent
+from daemon.relay import Relay
+from daemon.timers import Timers
+from domain.errors import RobotdError, Unavailable
+
+_log = structlog.get_logger()
+_WATCH_EVERY_S = 5.0
+_STALLS_UNTIL_EXIT = 3
+_FORGET_EVERY_S = 60.0
+_SETTLE_S = 3.0  # kept free at the end of the bound for handing back and flushing
+
+
+class Stalled(RobotdError):  # noqa: N818  the state that the watchdog found
+    """Polling does not go on although its client was replaced."""
+
+
+class Ending(IntEnum):
+    """Exit code of `robotd run`."""
+
+    CLEAN = 0
+    FAILED = 1
+    HANDED_BACK = 4  # the bound passed: what still ran was handed back for another replica
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the daemon runs."""
+
+    consumers: tuple[Consumer, ...]
+    timers: Timers
+    relay: Relay
+    gate: Gate
+    ping: Callable[[], Awaitable[object]]
+    renew_polling: Callable[[], Awaitable[None]]
+    forget_old: Callable[[], Awaitable[int]]
+
+
+class Daemon:
+    """Runs until `stop()`, then drains: polls end by themselves, handlers finish or are handed back."""
+
+    def __init__(self, parts: Parts, drain_timeout_s: float, stalled_after_s: float) -> None:
+        self._parts = parts
+        self._drain_timeout_s = drain_timeout_s
+        self._stalled_after_s = stalled_after_s
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Begin to drain."""
+        self._stop.set()
+
+    @property
+    def in_flight(self) -> int:
+        """Deliveries and timers that are not settled yet."""
+        return sum(consumer.in_flight for consumer in self._parts.consumers) + self._parts.timers.in_flight
+
+    async def settled(self) -> None:
+        """Return when every result that was committed here has left the relay."""
+        await self._parts.relay.drained()
+
+    async def run(self) -> Ending:
+        """Run to the end. Raises whatever kills one of the parts: a dying part stops the daemon loudly."""
+        _log.info(LogEvent.DAEMON_STARTED, queues=[consumer.source.name for consumer in self._parts.consumers])
+        async with asyncio.TaskGroup() as group:
+            keepers = [group.create_task(keeper) for keeper in self._keepers()]
+            pollers = [group.create_task(poller) for poller in self._pollers()]
+            await self._stop.wait()
+            ending = await self._drain(pollers)
+            for task in (*pollers, *keepers):
+                task.cancel()
+        _log.info(LogEvent.DAEMON_STOPPED, ending=ending.name)
+        return ending
+
+    def _keepers(self) -> list[Coroutine[None, None, None]]:
+        parts = self._parts
+        return [
+            *(consumer.keep() for consumer in parts.consumers),
+            parts.timers.keep(),
+            parts.relay.run(),
+            parts.gate.probe_database(parts.ping),
+            self._watch(),
+            self._forget(),
+        ]
+
+    def _pollers(self) -> list[Coroutine[None, None, None]]:
+        return [*(consumer.run() for consumer in self._parts.consumers), self._parts.timers.run()]
+
+    async def _drain(self, pollers: list[asyncio.Task[None]]) -> Ending:
+        parts, loop = self._parts, asyncio.get_running_loop()
+        deadline_s = loop.time() + self._drain_timeout_s - _SETTLE_S
+        _log.info(LogEvent.DAEMON_DRAINING, in_flight=self.in_flight)
+        sources: tuple[Consumer | Timers, ...] = (*parts.consumers, parts.timers)
+        for source in sources:
+            source.stop()
+        await asyncio.wait(pollers, timeout=max(0.0, deadline_s - loop.time()))
+        left_s = max(0.0, deadline_s - loop.time())
+        late = await asyncio.gather(*(source.drain(left_s) for source in sources))
+        await self._flush()
+        return Ending.HANDED_BACK if any(late) else Ending.CLEAN
+
+    async def _flush(self) -> None:
+        """Let results and deletes go out; what can't is in the outbox, or comes back and is known to the inbox."""
+        try:
+            async with asyncio.timeout(_SETTLE_S - 1.0):
+                await self._parts.relay.drained()
+                for consumer in self._parts.consumers:
+                    await consumer.settled()
+        except TimeoutError:
+            _log.warning(LogEvent.DAEMON_DRAINING, left="results stay in the outbox for the next start")
+
+    async def _watch(self) -> None:
+        """A poll that neither returns nor fails is the commonest silent stall: replace its client, then give up."""
+        stalls = 0
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            stalled = [consumer for consumer in self._parts.consumers if consumer.polls_since_s > self._stalled_after_s]
+            if not stalled:
+                stalls = 0
+                continue
+            stalls += 1
+            for consumer in stalled:
+                _log.error(LogEvent.CONSUMER_STALLED, queue=consumer.source.name, seconds=consumer.polls_since_s)
+            if stalls >= _STALLS_UNTIL_EXIT:
+                raise Stalled
+            await self._parts.renew_polling()
+
+    async def _forget(self) -> None:
+        while True:
+            await asyncio.sleep(_FORGET_EVERY_S)
+            await self._parts.gate.wait()
+            try:
+                await self._parts.forget_old()
+            except Unavailable as error:
+                self._parts.gate.lost(error.dependency, str(error))

@@ -1,0 +1,89 @@
+"""From a delivery's text to a typed message: envelope, route, fields."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ValidationError
+
+from daemon.delivery import COMMANDS, EVENTS, TIMERS, Delivery, Identity, Message
+from domain.errors import MessageError
+from domain.messages import problems_of, read_envelope, read_megazord_event
+from domain.wire import JsonObject, read_json
+from handlers.routes import Origin, Route
+
+EVENT_TYPE = "megazord.event"
+EVENT_SOURCE = "megazord-events"
+
+
+def read(delivery: Delivery, routes: Mapping[str, Route]) -> Message:
+    """Understand a delivery. Raises MessageError with a reason that a person understands."""
+    match delivery.reads:
+        case kind if kind == COMMANDS:
+            return _command(delivery, routes)
+        case kind if kind == EVENTS:
+            return _event(delivery)
+        case kind if kind == TIMERS:
+            return _timer(delivery, routes)
+        case other:
+            raise MessageError(f"no reader for {other}", kind="no-reader")
+
+
+def _command(delivery: Delivery, routes: Mapping[str, Route]) -> Message:
+    envelope = read_envelope(delivery.body)
+    route = _route(envelope.type, Origin.COMMAND, routes)
+    data = _data(envelope.data, route.model, "data")
+    call_ref = envelope.callref or delivery.attributes.get("callRef")
+    robot_id = getattr(data, "robot_id", None)
+    return Message(envelope.type, envelope.source, envelope.id, data, robot_id, call_ref)
+
+
+def _event(delivery: Delivery) -> Message:
+    event = read_megazord_event(delivery.body)
+    call_ref = delivery.attributes.get("callRef")
+    return Message(EVENT_TYPE, EVENT_SOURCE, event.message_id, event, event.robot_id, call_ref)
+
+
+def _timer(delivery: Delivery, routes: Mapping[str, Route]) -> Message:
+    timer_type = delivery.attributes["type"]
+    route = _route(timer_type, Origin.TIMER, routes)
+    data = _data(read_json(delivery.body), route.model, "timer")
+    identity = f"{delivery.id}#{delivery.fence}"
+    return Message(
+        timer_type, "timer", identity, data, getattr(data, "robot_id", None), delivery.attributes.get("callRef")
+    )
+
+
+def _route(message_type: str, origin: Origin, routes: Mapping[str, Route]) -> Route:
+    route = routes.get(message_type)
+    if route is None or route.origin is not origin:
+        known = ", ".join(sorted(name for name, known in routes.items() if known.origin is origin))
+        raise MessageError(f"unknown type {message_type[:80]!r}; known: {known}", kind="unknown-type")
+    return route
+
+
+def _data(content: JsonObject, model: type[BaseModel], where: str) -> BaseModel:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise MessageError(f"{where}: {problems_of(error)}", kind="invalid-data") from None
+
+
+def identify(delivery: Delivery) -> Identity:
+    """Whatever can be made out of a body that could not be read as a message. Never raises."""
+    call_ref = delivery.attributes.get("callRef")
+    try:
+        body = read_json(delivery.body)
+    except MessageError:
+        return Identity(id=delivery.id, call_ref=call_ref)
+    data = body.get("data")
+    robot_id = data.get("robotId") if isinstance(data, dict) else None
+    return Identity(
+        type=str(body.get("type", "unknown"))[:128],
+        source=str(body.get("source", "unknown"))[:128],
+        id=str(body.get("id", delivery.id))[:128],
+        robot_id=robot_id if _is_robot_id(robot_id) else None,
+        call_ref=call_ref,
+    )
+
+
+def _is_robot_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**32

@@ -1,0 +1,1 @@
+"""What robotd remembers: one database seam, one module per aggregate, numbered migrations."""

@@ -1,0 +1,22 @@
+"""Row ids and fences of this process: unique over all replicas without asking the database."""
+
+import itertools
+import secrets
+import time
+
+
+class RowIds:
+    """`boot` is random for each start: a restarted pod with its old name must not look like the holder of old work."""
+
+    def __init__(self) -> None:
+        self.boot = f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(4)}"
+        self._counter = itertools.count()
+        self._fences = itertools.count(time.time_ns() // 1000)
+
+    def next(self) -> str:
+        """An id that sorts by the order in which this process made it."""
+        return f"{self.boot}-{next(self._counter):09d}"
+
+    def fence(self) -> int:
+        """The fence of a new row: far from what claims of an earlier row under the same id can have reached."""
+        return next(self._fences)

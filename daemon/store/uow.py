@@ -1,0 +1,124 @@
+"""The unit of work: collects what one delivery writes, and commits it as one transaction.
+
+Nothing is open between two calls; a rollback is to drop the object. What was committed is handed on from memory:
+outbox rows to the relay, due times to the timers, so that the usual path never reads them back.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from daemon.outbox import Addressing, OutboxRow
+from daemon.probe import Probe
+from daemon.store.database import Database, Write
+from daemon.store.ids import Ids
+from daemon.store.rows import RowIds
+from daemon.store.status_checks import SqlStatusChecks
+from daemon.store.subscriptions import SqlSubscriptions
+from domain.messages import Result
+from domain.ports import Timer
+from domain.wire import write_json
+
+_INSERT_OUTBOX = (
+    "INSERT INTO outbox (id, destination, body, attributes, created_at_ms, due_at_ms, claimed_by, claimed_until_ms, "
+    "attempts) VALUES (?, ?, ?, ?, {now_ms}, {now_ms}, ?, {now_ms} + ?, 0)"
+)
+_DELETE_TIMER = "DELETE FROM timer WHERE id = ?"
+_INSERT_TIMER = (
+    "INSERT INTO timer (id, type, data, call_ref, due_at_ms, lease_owner, lease_until_ms, fence, claims) "
+    "VALUES (?, ?, ?, ?, ?, '', 0, ?, 0)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit set free: rows for the relay, due times for the timers."""
+
+    outbox: Sequence[OutboxRow]
+    due_at_ms: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every unit of work of this process shares."""
+
+    database: Database
+    ids: Ids
+    rows: RowIds
+    addressing: Addressing
+    claim_ms: int
+    handed_on: Callable[[Committed], None]
+    probe: Probe
+
+
+@dataclass(slots=True)
+class SqlUnitOfWork:
+    """The port `UnitOfWork` on the database seam, plus `commit` for the dispatcher."""
+
+    around: Surroundings
+    source: str
+    id: str
+    call_ref: str | None
+    now_ms: int
+    age_ms: int
+    _writes: list[Write] = field(default_factory=list)
+    _outbox: list[OutboxRow] = field(default_factory=list)
+    _due: list[int] = field(default_factory=list)
+
+    @property
+    def checks(self) -> SqlStatusChecks:
+        """Status checks."""
+        return SqlStatusChecks(self.around.database, self.around.ids, self._writes.append)
+
+    @property
+    def subscriptions(self) -> SqlSubscriptions:
+        """The subscription ledger."""
+        return SqlSubscriptions(self.around.database, self._writes.append)
+
+    def publish(self, result: Result) -> None:
+        """Collect a result. Raises RuleViolation where it would not fit into one message."""
+        row = self.around.addressing.row(self.around.rows.next(), result, self.now_ms)
+        self._outbox.append(row)
+        args = (
+            row.id,
+            row.destination,
+            row.body,
+            json.dumps(row.attributes),
+            self.around.rows.boot,
+            self.around.claim_ms,
+        )
+        self._writes.append(Write(_INSERT_OUTBOX, args))
+
+    def schedule(self, timer: Timer) -> None:
+        """Collect a timer. A fresh fence per row: a claim of the row that it replaces must not fit this one."""
+        self.cancel_timer(timer.type, timer.key)
+        data = write_json(timer.data.model_dump(mode="json", by_alias=True))
+        args = (
+            f"{timer.type}:{timer.key}",
+            timer.type,
+            data,
+            timer.call_ref,
+            timer.due_at_ms,
+            self.around.rows.fence(),
+        )
+        self._writes.append(Write(_INSERT_TIMER, args))
+        self._due.append(timer.due_at_ms)
+
+    def cancel_timer(self, timer_type: str, key: str) -> None:
+        """Collect the removal of a timer."""
+        self._writes.append(Write(_DELETE_TIMER, (f"{timer_type}:{key}",)))
+
+    async def commit_now(self) -> None:
+        """Commit what was collected so far, ahead of the message."""
+        await self.commit([])
+        await self.around.probe("after_commit_now")
+
+    async def commit(self, first: Sequence[Write]) -> None:
+        """Commit `first` and all that was collected in one transaction, then hand on what it set free."""
+        writes, outbox, due = [*first, *self._writes], tuple(self._outbox), tuple(self._due)
+        if writes:
+            await self.around.database.apply(writes)
+        self._writes.clear()
+        self._outbox.clear()
+        self._due.clear()
+        self.around.handed_on(Committed(outbox, due))

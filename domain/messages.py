@@ -1,0 +1,188 @@
+"""The wire contract: the command envelope, every command's data, Megazord's events, and results for robots.
+
+Commands are CloudEvents 1.0 in structured mode; unknown fields in their data are errors, because a typo is the
+commonest mistake. Megazord's messages are not ours: unknown fields there are ignored.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from domain.errors import MessageError
+from domain.wire import JsonObject, RobotId, RowId, WireTime, read_json
+
+Token = Annotated[str, Field(strict=True, pattern=r"^[!-~]{1,128}$")]  # printable ASCII without blanks: safe as a key
+CallRef = Annotated[str, Field(strict=True, pattern=r"^[ -~]{1,128}$")]
+
+
+class CommandData(BaseModel):
+    """Base of all command data: camelCase on the wire, nothing unknown, frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True)
+
+
+class CreateStatusCheck(CommandData):
+    """`status-check.create`: start the status check of one script step for one robot."""
+
+    robot_id: RobotId
+    step_id: RowId
+    scheduled_id: RowId
+    script_version_id: RowId
+    planned_at: WireTime
+
+
+class GetStatusCheck(CommandData):
+    """`status-check.get`: send the current state of one check to its robot's queue."""
+
+    robot_id: RobotId
+    status_check_id: RowId
+
+
+class CancelStatusCheck(CommandData):
+    """`status-check.cancel`: stop one check; it ends as FAILED and its robot is told."""
+
+    robot_id: RobotId
+    status_check_id: RowId
+
+
+class Envelope(BaseModel):
+    """A CloudEvents 1.0 envelope in structured mode. (`source`, `id`) identifies the command."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    specversion: Literal["1.0"]
+    id: Token
+    source: Token
+    type: Token
+    time: WireTime
+    subject: str | None = Field(default=None, max_length=256)
+    datacontenttype: Literal["application/json"] = "application/json"
+    dataschema: str | None = Field(default=None, max_length=512)
+    data: JsonObject
+    callref: CallRef | None = None
+    traceparent: CallRef | None = None
+
+
+class SourceEvent(BaseModel):
+    """Megazord's incoming event: what a sensor or a robot reported, stamped by Megazord to the second."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, hide_input_in_errors=True)
+
+    id: RowId
+    robot_id: RobotId
+    event_name: str = Field(strict=True, min_length=1, max_length=256)
+    level: int | None = Field(default=None, strict=True, ge=0, le=255)
+    reference_id: str | None = None
+    created_at: WireTime
+
+
+class MegazordEvent(BaseModel):
+    """Megazord's outgoing event: one source event, sent because of one subscription."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, hide_input_in_errors=True)
+
+    id: RowId | None = None  # the flat variant has none
+    subscription_id: RowId
+    source_event: SourceEvent
+
+    @property
+    def robot_id(self) -> int:
+        """The robot whose home the event is about."""
+        return self.source_event.robot_id
+
+    @property
+    def message_id(self) -> str:
+        """Identity for the inbox: the outgoing event, or (subscription, source event), which is as unique."""
+        if self.id is not None:
+            return f"outgoing:{self.id}"
+        return f"subscription:{self.subscription_id}:event:{self.source_event.id}"
+
+
+class EndOfCheck(CommandData):
+    """Timer `status-check.end`: the window of one check is over."""
+
+    robot_id: RobotId
+    status_check_id: RowId
+
+
+class ReleaseSubscription(CommandData):
+    """Timer `subscription.release`: one subscription at Megazord may have to be deleted."""
+
+    robot_id: RobotId
+    subscription_id: RowId
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A message for one robot's queue. `id` is deterministic, so that the robot can drop a repeat."""
+
+    robot_id: int
+    id: str
+    type: str
+    link: str
+    payload: JsonObject
+    call_ref: str | None = None
+
+
+def reply_id(source: str, message_id: str) -> str:
+    """The id of the answer to one message: the same at each repetition of it."""
+    return f"re-{hashlib.sha256(f'{source} {message_id}'.encode()).hexdigest()[:32]}"
+
+
+def error_result(robot_id: int, about: tuple[str, str, str], kind: str, reason: str, call_ref: str | None) -> Result:
+    """What a robot is told when a command in its name was refused; `about` is the command's type, source and id."""
+    command_type, source, command_id = about
+    payload: JsonObject = {
+        "phase": "FAILED",
+        "error": reason,
+        "kind": kind,
+        "commandType": command_type,
+        "commandId": command_id,
+    }
+    return Result(robot_id, reply_id(source, command_id), "error", "", payload, call_ref)
+
+
+def problems_of(error: ValidationError) -> str:
+    """All problems of a pydantic error in one line, each with its path: `data.stepId: Field required`."""
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        path = ".".join(str(part) for part in problem["loc"]) or "message"
+        lines.append(f"{path}: {problem['msg'].removeprefix('Value error, ')}")
+    return "; ".join(lines)
+
+
+def read_envelope(body: str) -> Envelope:
+    """Read a command. Raises MessageError that names every bad field."""
+    read = read_json(body)
+    try:
+        return Envelope.model_validate(read)
+    except ValidationError as error:
+        raise MessageError(problems_of(error), kind="invalid-envelope") from None
+
+
+def read_megazord_event(body: str) -> MegazordEvent:
+    """Read an event in Megazord's envelope, SNS-wrapped or flat. Raises MessageError that names every bad field."""
+    read = read_json(body)
+    if read.get("Type") == "Notification" and isinstance(read.get("Message"), str):
+        read = read_json(read["Message"])
+    payload = read.get("payload", read)
+    try:
+        event = MegazordEvent.model_validate(payload)
+    except ValidationError as error:
+        raise MessageError(problems_of(error), kind="invalid-event") from None
+    addressee = _addressee(read)
+    if addressee is not None and addressee != str(event.robot_id):
+        raise MessageError(
+            f"addressed to robot {addressee[:20]}, but the event is of robot {event.robot_id}", kind="foreign-robot"
+        )
+    return event
+
+
+def _addressee(read: JsonObject) -> str | None:
+    to = read.get("to")
+    if not isinstance(to, dict) or "robotId" not in to:
+        return None
+    return str(to["robotId"])

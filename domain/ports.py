@@ -1,0 +1,175 @@
+"""What handlers need from the world, as Protocols. The daemon implements each once, over HTTP or SQL.
+
+Reads happen at once; writes, results and timers are collected by the unit of work and committed by the dispatcher
+in one transaction, never open across HTTP.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.messages import CommandData, Result
+from domain.status_check import Event, Record, ScriptStep, StatusCheck
+from domain.template import Template
+
+
+class Clock(Protocol):
+    """Business time. Production reads the system's clock; tests and the demo turn it by hand."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970, UTC."""
+        ...
+
+    async def wait_until(self, at_ms: int) -> None:
+        """Return as soon as `now_ms()` has reached `at_ms`, not before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A durable "at T do X". (`type`, `key`) is unique: scheduling it again moves it."""
+
+    type: str
+    key: str
+    due_at_ms: int
+    data: CommandData
+    call_ref: str | None = None
+
+
+class Megazord(Protocol):
+    """Megazord Events. Every method raises Unavailable when it can't answer, RuleViolation when it refuses."""
+
+    async def subscribe(self, robot_id: int, event_names: Sequence[str], until_ms: int, call_ref: str | None) -> int:
+        """Create a subscription and return its id. Not repeatable: Megazord never merges two of them."""
+        ...
+
+    async def unsubscribe(self, robot_id: int, subscription_id: int, call_ref: str | None) -> None:
+        """Delete a subscription; one that is unknown or already deleted is a success."""
+        ...
+
+    async def history(
+        self, robot_id: int, event_names: Sequence[str], since_ms: int | None, call_ref: str | None
+    ) -> list[Event]:
+        """All events with these names since `since_ms` (None: ever), sorted by (created_at_ms, id), each once."""
+        ...
+
+
+class MicroManagers(Protocol):
+    """Micro Managers, the owner of scripts."""
+
+    async def script_step(self, robot_id: int, step_id: int, call_ref: str | None) -> ScriptStep:
+        """The step as a status check needs it. RuleViolation if it is not this robot's or not a status check."""
+        ...
+
+
+class Templates(Protocol):
+    """The status-check templates in force."""
+
+    async def active(self, name: str) -> Template | None:
+        """The newest active version of a template, or None."""
+        ...
+
+    async def version(self, name: str, version: int) -> Template | None:
+        """One version, active or not: a running check keeps the one that it started with."""
+        ...
+
+
+class StatusChecks(Protocol):
+    """The status checks in the database."""
+
+    async def new_id(self) -> int:
+        """An id that no other check has or will have, on any replica."""
+        ...
+
+    async def get(self, check_id: int) -> StatusCheck | None:
+        """One check with its records in order, or None."""
+        ...
+
+    async def by_request(
+        self, robot_id: int, step_id: int, scheduled_id: int, planned_at_ms: int
+    ) -> StatusCheck | None:
+        """The check that an equal create command started before, or None."""
+        ...
+
+    async def by_subscription(self, robot_id: int, subscription_id: int) -> StatusCheck | None:
+        """The check that holds this subscription, or None."""
+        ...
+
+    def add(self, check: StatusCheck) -> None:
+        """Collect a new check with its records."""
+        ...
+
+    def save(self, check: StatusCheck, new_records: Sequence[Record]) -> None:
+        """Collect a change; the commit raises Conflict if another writer saved this check since it was read."""
+        ...
+
+
+class Subscriptions(Protocol):
+    """Our own ledger of subscriptions at Megazord, which offers no list."""
+
+    async def is_released(self, subscription_id: int) -> bool:
+        """Whether this subscription was ours and is deleted."""
+        ...
+
+    def hold(self, subscription_id: int, robot_id: int) -> None:
+        """Collect: this subscription is ours and open."""
+        ...
+
+    def release(self, subscription_id: int) -> None:
+        """Collect: this subscription is deleted at Megazord."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """All that one delivery reads and writes."""
+
+    @property
+    def now_ms(self) -> int:
+        """When the handling began, business time."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Who sent the message that is being handled; `id` is unique within it."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """Identity of the message that is being handled."""
+        ...
+
+    @property
+    def call_ref(self) -> str | None:
+        """The caller's reference, to be passed on to every neighbour and result."""
+        ...
+
+    @property
+    def age_ms(self) -> int:
+        """How long ago the message was sent."""
+        ...
+
+    @property
+    def checks(self) -> StatusChecks:
+        """Status checks."""
+        ...
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        """The subscription ledger."""
+        ...
+
+    def publish(self, result: Result) -> None:
+        """Collect a result for its robot's queue."""
+        ...
+
+    def schedule(self, timer: Timer) -> None:
+        """Collect a timer; one with the same type and key is moved."""
+        ...
+
+    def cancel_timer(self, timer_type: str, key: str) -> None:
+        """Collect the removal of a timer, whether or not it is there."""
+        ...
+
+    async def commit_now(self) -> None:
+        """Commit what was collected so far, ahead of the message: the trace of a side effect that can't be repeated."""
+        ...

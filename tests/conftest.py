@@ -1,0 +1,69 @@
+"""Fixtures for every test folder: a private MariaDB, and a fresh database on each engine."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from daemon.probe import Probe, unobserved
+from daemon.store.migrate import migrate
+from daemon.store.mysql import MysqlDatabase
+from daemon.store.sqlite import SqliteDatabase
+from tests.mariadb import OPT_OUT, MariaDb
+
+AnyDatabase = SqliteDatabase | MysqlDatabase
+
+
+class Opener(Protocol):
+    async def __call__(self, probe: Probe = unobserved) -> AnyDatabase: ...
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """One server for the whole session; each test makes databases of its own in it."""
+    if os.environ.get(OPT_OUT) == "1":
+        pytest.skip(f"{OPT_OUT}=1")
+    server = MariaDb()
+    try:
+        server.create()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+async def open_database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opener]:
+    """Open one fresh place as often as wanted, say with a probe; once on each engine."""
+    server: MariaDb | None = request.getfixturevalue("mariadb") if request.param == "mariadb" else None
+    address = server.new_database() if server is not None else None
+
+    async with AsyncExitStack() as opened:
+
+        async def open_one(probe: Probe = unobserved) -> AnyDatabase:
+            database: AnyDatabase = (
+                await SqliteDatabase.open(tmp_path / "robotd.sqlite", probe=probe)
+                if address is None
+                else await MysqlDatabase.open(address, probe=probe)
+            )
+            opened.push_async_callback(database.close)
+            return database
+
+        yield open_one
+    if server is not None and address is not None:
+        server.drop(address)
+
+
+@pytest.fixture
+async def empty_database(open_database: Opener) -> AnyDatabase:
+    """A fresh database without a table, once on each engine."""
+    return await open_database()
+
+
+@pytest.fixture
+async def database(empty_database: AnyDatabase) -> AnyDatabase:
+    """A fresh database with the daemon's schema, once on each engine."""
+    await migrate(empty_database)
+    return empty_database

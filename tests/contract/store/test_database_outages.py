@@ -1,0 +1,515 @@
+"""MariaDB at its worst: deadlocks, killed connections, lost commits, frozen and dead servers, hanging handshakes."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from daemon.probe import Probe, unobserved
+from daemon.store.database import Claim, Write
+from daemon.store.mysql import MysqlAddress, MysqlDatabase
+from daemon.store.mysql_connection import Connection, connect
+from daemon.store.mysql_pool import Pool
+from domain.errors import Conflict, Unavailable
+from tests.mariadb import MariaDb
+
+THING = "CREATE TABLE thing (k VARCHAR(64) NOT NULL PRIMARY KEY, n BIGINT) {table_options}"
+ADD = "INSERT INTO thing (k, n) VALUES (?, ?)"
+SET = "UPDATE thing SET n = ? WHERE k = ?"
+MOVE = "UPDATE thing SET n = n + ? WHERE k = ?"
+KEYS = "SELECT k FROM thing ORDER BY k"
+LOCK_WAITS = "SELECT trx_id FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+TRANSACTIONS = "SELECT trx_id FROM information_schema.innodb_trx"
+OURS = "SELECT id FROM information_schema.processlist WHERE user = 'robotd' AND db = '{}'"
+
+
+@pytest.fixture
+def address(mariadb: MariaDb) -> Iterator[MysqlAddress]:
+    """A fresh database; the server is made well again whatever a test did to it."""
+    address = mariadb.new_database()
+    yield address
+    mariadb.heal()
+    mariadb.drop(address)
+
+
+@pytest.fixture
+async def opened(address: MysqlAddress) -> AsyncIterator[Callable[..., Any]]:
+    """Open databases on `address` with the options under test; closes them."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one(at: MysqlAddress = address, **options: Any) -> MysqlDatabase:
+            database = await MysqlDatabase.open(at, **options)
+            stack.push_async_callback(database.close)
+            return database
+
+        yield open_one
+
+
+@pytest.fixture
+async def things(opened: Callable[..., Any]) -> MysqlDatabase:
+    """A database with rows a, b and c, all 0."""
+    database: MysqlDatabase = await opened()
+    await database.apply([Write(THING), *(Write(ADD, (key, 0)) for key in "abc")])
+    return database
+
+
+@asynccontextmanager
+async def rival(address: MysqlAddress) -> AsyncIterator[Connection]:
+    """A connection of another replica, driven statement by statement."""
+    connection = await connect(address, connect_timeout_s=3, statement_timeout_s=10)
+    try:
+        yield connection
+    finally:
+        await connection.quit()
+
+
+async def until(server: MariaDb, sql: str, count: int) -> None:
+    """Return when the query gives `count` rows; the caller sets the bound."""
+    while len(await asyncio.to_thread(server.execute, sql)) != count:
+        pass
+
+
+def kill_ours(server: MariaDb, address: MysqlAddress) -> None:
+    for (number,) in server.execute(OURS.format(address.database)):
+        server.execute(f"KILL {number}")
+
+
+def at(moment: str, act: Callable[[], None]) -> Probe:
+    async def probe(reached: str) -> None:
+        if reached == moment:
+            await asyncio.to_thread(act)
+
+    return probe
+
+
+async def test_every_connection_has_the_session_we_need(things: MysqlDatabase) -> None:
+    """Isolation, lock waits, time zone, character set and bounds are ours, whatever the server's defaults are."""
+    names = "tx_isolation autocommit innodb_lock_wait_timeout lock_wait_timeout time_zone character_set_connection"
+    columns = ", ".join(f"@@{name}" for name in [*names.split(), "max_statement_time", "sql_mode"])
+    async with asyncio.timeout(10):
+        (row,) = await things.fetch(f"SELECT {columns}")
+    assert row[:7] == ("READ-COMMITTED", 1, 3, 3, "+00:00", "utf8mb4", 10.0)
+    assert "STRICT_TRANS_TABLES" in str(row[7])
+
+
+async def test_a_deadlock_is_run_again_as_a_whole(
+    mariadb: MariaDb, address: MysqlAddress, things: MysqlDatabase
+) -> None:
+    """Two transactions lock two rows in opposite order; the victim repeats all of itself and both effects stand."""
+    deadlocks = "SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'"
+    before = int(mariadb.execute(deadlocks)[0][1])
+    async with asyncio.timeout(20), rival(address) as other, asyncio.TaskGroup() as tasks:
+        # The server's victim is whoever changed less, so the rival changes a lot.
+        heavy = [f"INSERT INTO thing (k, n) VALUES ('r{n}', 1)" for n in range(50)]
+        await other.begin([*heavy, "UPDATE thing SET n = n + 10 WHERE k = 'b'"])
+        moves = [Write(MOVE, (1, key), rows=1) for key in "ab"]
+        ours = tasks.create_task(things.apply([Write(ADD, ("ours", 1)), *moves]))
+        await until(mariadb, LOCK_WAITS, 1)
+        await other.run("UPDATE thing SET n = n + 10 WHERE k = 'a'")
+        await other.commit()
+        await ours
+    assert await things.fetch("SELECT k, n FROM thing WHERE k IN ('a', 'b', 'ours') ORDER BY k") == [
+        ("a", 11),
+        ("b", 11),
+        ("ours", 1),
+    ]
+    assert int(mariadb.execute(deadlocks)[0][1]) == before + 1
+
+
+async def test_a_lock_wait_is_given_up_and_run_again(
+    mariadb: MariaDb, address: MysqlAddress, things: MysqlDatabase
+) -> None:
+    """A row held longer than the lock wait is waited for again, with nothing held meanwhile."""
+    async with asyncio.timeout(20), rival(address) as other, asyncio.TaskGroup() as tasks:
+        await other.begin(["UPDATE thing SET n = 5 WHERE k = 'a'"])
+        ours = tasks.create_task(things.apply([Write(MOVE, (1, "b")), Write(MOVE, (1, "a"), rows=1)]))
+        await until(mariadb, LOCK_WAITS, 1)
+        await until(mariadb, TRANSACTIONS, 1)
+        await other.commit()
+        await ours
+        assert await things.fetch("SELECT k, n FROM thing ORDER BY k") == [("a", 6), ("b", 1), ("c", 0)]
+
+
+async def test_who_gives_way_five_times_gets_a_conflict(things: MysqlDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rerunning is bounded, and the connection is well afterwards."""
+    signal = "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'deadlock'"
+    monkeypatch.setattr("daemon.store.mysql.PAUSE_S", (0.0, 0.001))
+    async with asyncio.timeout(10):
+        with pytest.raises(Conflict, match="gave way 5 times"):
+            await things.apply([Write(MOVE, (1, "a")), Write(signal)])
+        assert await things.fetch("SELECT SUM(n), (SELECT @@in_transaction) FROM thing") == [(0, 0)]
+
+
+async def test_a_claim_skips_what_is_locked_without_waiting(address: MysqlAddress, things: MysqlDatabase) -> None:
+    """A row that another replica holds locked is left to it, at once."""
+    claim = Claim(
+        "SELECT k FROM thing ORDER BY k LIMIT 3",
+        (),
+        "UPDATE thing SET n = 1 WHERE k IN ({ids})",
+        (),
+        "SELECT k FROM thing WHERE k IN ({ids}) ORDER BY k",
+    )
+    async with asyncio.timeout(10), rival(address) as other:
+        await other.begin(["UPDATE thing SET n = 5 WHERE k = 'b'"])
+        began = time.monotonic()
+        assert await things.claim(claim) == [("a",), ("c",)]
+        assert time.monotonic() - began < 1
+        await other.rollback()
+
+
+async def test_a_connection_killed_before_the_commit_is_unavailable_and_nothing_is_written(
+    mariadb: MariaDb, address: MysqlAddress, things: MysqlDatabase, opened: Callable[..., Any]
+) -> None:
+    """The caller can't know; reading tells that it did not happen, and the next try works."""
+    kills = [1]
+    dying = await opened(
+        probe=at("before_commit", lambda: kills.pop() and kill_ours(mariadb, address) if kills else None)
+    )
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable):
+            await dying.apply([Write(ADD, ("d", 1))])
+        assert await dying.fetch(KEYS) == [("a",), ("b",), ("c",)]
+        await dying.apply([Write(ADD, ("d", 1))])
+        assert await things.fetch("SELECT n FROM thing WHERE k = 'd'") == [(1,)]
+
+
+async def test_a_connection_killed_while_it_waits_is_unavailable(
+    mariadb: MariaDb, address: MysqlAddress, things: MysqlDatabase
+) -> None:
+    """Killed in the middle of a statement, a transaction leaves nothing behind."""
+    async with asyncio.timeout(10), rival(replace(address, database="information_schema")) as other:
+        await other.begin([f"UPDATE {address.database}.thing SET n = 5 WHERE k = 'a'"])
+        ours = asyncio.create_task(things.apply([Write(MOVE, (1, "b")), Write(MOVE, (1, "a"))]))
+        await until(mariadb, LOCK_WAITS, 1)
+        await asyncio.to_thread(kill_ours, mariadb, address)
+        with pytest.raises(Unavailable):
+            await ours
+        await other.rollback()
+        assert await things.fetch("SELECT SUM(n) FROM thing") == [(0,)]
+
+
+async def test_idle_connections_that_the_server_closed_are_not_used(
+    mariadb: MariaDb, address: MysqlAddress, things: MysqlDatabase
+) -> None:
+    """After the server dropped every idle connection, no caller notices."""
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(things.fetch("SELECT SLEEP(0.01)") for _ in range(5)))
+        await asyncio.to_thread(kill_ours, mariadb, address)
+        await until(mariadb, OURS.format(address.database), 0)
+        answers = await asyncio.gather(*(things.fetch("SELECT ?", (n,)) for n in range(5)))
+    assert answers == [[(n,)] for n in range(5)]
+
+
+async def test_a_server_that_dies_before_the_commit_is_unavailable_until_it_is_back(
+    mariadb: MariaDb, things: MysqlDatabase, opened: Callable[..., Any]
+) -> None:
+    """kill -9 under an open transaction: Unavailable, then after the restart the same object works and nothing is there."""
+    dying = await opened(probe=at("before_commit", mariadb.kill))
+    async with asyncio.timeout(30):
+        with pytest.raises(Unavailable):
+            await dying.apply([Write(ADD, ("d", 1))])
+        with pytest.raises(Unavailable):
+            await things.fetch(KEYS)
+        with pytest.raises(Unavailable):
+            await things.apply([Write(ADD, ("e", 1))])
+        await asyncio.to_thread(mariadb.restart)
+        assert await things.fetch(KEYS) == await dying.fetch(KEYS) == [("a",), ("b",), ("c",)]
+        await things.apply([Write(ADD, ("d", 1))])
+
+
+async def test_a_server_that_dies_after_the_commit_has_kept_it(
+    mariadb: MariaDb, things: MysqlDatabase, opened: Callable[..., Any]
+) -> None:
+    """A commit that was answered is there after kill -9 and restart."""
+    dying = await opened(probe=at("after_commit", mariadb.kill))
+    async with asyncio.timeout(30):
+        await dying.apply([Write(ADD, ("d", 1))])
+        await asyncio.to_thread(mariadb.restart)
+        assert await things.fetch(KEYS) == [("a",), ("b",), ("c",), ("d",)]
+
+
+async def test_no_answered_commit_is_lost_when_the_server_dies_under_load(
+    mariadb: MariaDb, things: MysqlDatabase
+) -> None:
+    """Eight writers through three kills: every success is there, every failure is Unavailable, nothing is half there."""
+    acked: set[str] = set()
+    tried: set[str] = set()
+    done = asyncio.Event()
+
+    async def write(name: str) -> None:
+        for n in range(100_000):
+            if done.is_set():
+                return
+            key = f"{name}-{n}"
+            tried.add(key)
+            try:
+                await things.apply([Write(ADD, (f"{key}-one", 1)), Write(ADD, (f"{key}-two", 1))])
+            except Unavailable:
+                # A dead server refuses at once; let the others and the restart run.
+                await asyncio.to_thread(time.strftime, "%S")
+            else:
+                acked.add(key)
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        for n in range(8):
+            tasks.create_task(write(f"w{n}"))
+        for _ in range(3):
+            enough = len(acked) + 50
+            while len(acked) < enough:
+                await asyncio.to_thread(time.strftime, "%S")
+            await asyncio.to_thread(mariadb.kill)
+            await asyncio.to_thread(mariadb.restart)
+        done.set()
+    found = [str(key) for (key,) in await things.fetch("SELECT k FROM thing WHERE k LIKE 'w%' ORDER BY k")]
+    ones = {key.removesuffix("-one") for key in found if key.endswith("-one")}
+    twos = {key.removesuffix("-two") for key in found if key.endswith("-two")}
+    assert ones == twos
+    assert acked <= ones <= tried
+
+
+async def test_a_commit_whose_answer_is_lost_is_unavailable_although_it_happened(
+    address: MysqlAddress, things: MysqlDatabase, opened: Callable[..., Any], line: Any
+) -> None:
+    """The server committed, the answer got lost: Unavailable, the truth is found by reading, a repeat is a Conflict."""
+    database = await opened(replace(address, unix_socket=None, host="127.0.0.1", port=line.port))
+    async with asyncio.timeout(10):
+        await database.fetch("SELECT 1")
+        line.is_losing_commit_answers = True
+        with pytest.raises(Unavailable):
+            await database.apply([Write(ADD, ("d", 1))])
+        line.is_losing_commit_answers = False
+        assert await database.fetch("SELECT n FROM thing WHERE k = 'd'") == [(1,)]
+        with pytest.raises(Conflict):
+            await database.apply([Write(ADD, ("d", 1))])
+
+
+async def test_a_failed_commit_is_never_a_conflict(things: MysqlDatabase, opened: Callable[..., Any]) -> None:
+    """A commit that takes too long ends the wait, not the doubt."""
+    slow = await opened(statement_timeout_s=0.05)
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable):
+            await slow.apply([Write(ADD, ("d", 1)), Write("DO SLEEP(5)")])
+        assert await things.fetch(KEYS) == [("a",), ("b",), ("c",)]
+
+
+async def test_a_frozen_server_is_given_up_in_time_and_taken_back(
+    mariadb: MariaDb, things: MysqlDatabase, opened: Callable[..., Any]
+) -> None:
+    """SIGSTOP: open connections and new ones fail within their bounds; SIGCONT: the same object works."""
+    database = await opened(statement_timeout_s=0.1, connect_timeout_s=0.5)
+    async with asyncio.timeout(20):
+        await database.fetch(KEYS)
+        mariadb.pause()
+        began = time.monotonic()
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await database.fetch(KEYS)
+        assert time.monotonic() - began < 3
+        mariadb.resume()
+        assert await database.fetch(KEYS) == [("a",), ("b",), ("c",)]
+
+
+async def test_a_slow_statement_is_ended_by_the_server_too(
+    mariadb: MariaDb, address: MysqlAddress, things: MysqlDatabase, opened: Callable[..., Any]
+) -> None:
+    """What we gave up on doesn't go on holding locks at the server."""
+    database = await opened(statement_timeout_s=0.2)
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable):
+            await database.fetch("SELECT k, SLEEP(5) FROM thing FOR UPDATE")
+        await until(mariadb, TRANSACTIONS, 0)
+        assert await database.fetch("SELECT 1") == [(1,)]
+
+
+async def test_a_hanging_handshake_is_bounded(address: MysqlAddress, opened: Callable[..., Any], line: Any) -> None:
+    """A server that accepts and says nothing costs each caller the connect bound, not more."""
+    line.is_silent = True
+    silent = replace(address, unix_socket=None, host="127.0.0.1", port=line.port)
+    database = await opened(silent, connect_timeout_s=0.3, pool_size=3)
+    async with asyncio.timeout(10):
+        began = time.monotonic()
+        results = await asyncio.gather(*(database.fetch("SELECT 1") for _ in range(6)), return_exceptions=True)
+        assert all(isinstance(result, Unavailable) for result in results)
+        assert 0.3 <= time.monotonic() - began < 2
+    assert line.accepted == 6
+
+
+async def test_a_hanging_handshake_blocks_nobody_else(
+    address: MysqlAddress, things: MysqlDatabase, opened: Callable[..., Any], line: Any
+) -> None:
+    """While one caller hangs in a handshake, another gets a free connection at once and leaves it again."""
+    at_commit, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(moment: str) -> None:
+        if moment == "before_commit":
+            at_commit.set()
+            await go_on.wait()
+
+    through = replace(address, unix_socket=None, host="127.0.0.1", port=line.port)
+    database = await opened(through, connect_timeout_s=2, pool_size=2, probe=hold)
+    async with asyncio.timeout(10):
+        busy = asyncio.create_task(database.apply([Write(ADD, ("d", 1))]))
+        await at_commit.wait()
+        line.is_silent = True
+        hanging = asyncio.create_task(database.fetch("SELECT 1"))
+        while line.accepted < 2:
+            await asyncio.sleep(0)
+        go_on.set()
+        await busy
+        for _ in range(20):
+            assert await database.fetch("SELECT 2") == [(2,)]
+        assert not hanging.done()
+        with pytest.raises(Unavailable):
+            await hanging
+
+
+async def test_nobody_listening_is_unavailable_at_once(
+    address: MysqlAddress, opened: Callable[..., Any], dead_port: Callable[[], int]
+) -> None:
+    """A refused connection and a missing socket are Unavailable, and the words say nothing secret."""
+    refused = await opened(replace(address, unix_socket=None, host="127.0.0.1", port=dead_port()))
+    missing = await opened(replace(address, unix_socket="/nonexistent/socket"))
+    denied = await opened(replace(address, password="wrong-" + address.password))
+    async with asyncio.timeout(5):
+        for database in (refused, missing, denied):
+            with pytest.raises(Unavailable) as caught:
+                await database.fetch("SELECT 1")
+            assert address.password not in str(caught.value)
+    assert address.password not in repr(address)
+
+
+async def test_a_server_turned_read_only_is_unavailable_on_a_new_connection_each_time(
+    mariadb: MariaDb, things: MysqlDatabase
+) -> None:
+    """After a failover the old writer refuses writes: its connection is dropped, so that the name is looked up again."""
+    async with asyncio.timeout(10):
+        await asyncio.to_thread(mariadb.execute, "SET GLOBAL read_only = 1")
+        before = await things.fetch("SELECT CONNECTION_ID()")
+        with pytest.raises(Unavailable):
+            await things.apply([Write(ADD, ("d", 1))])
+        assert await things.fetch("SELECT CONNECTION_ID()") != before
+        await asyncio.to_thread(mariadb.execute, "SET GLOBAL read_only = 0")
+        await things.apply([Write(ADD, ("d", 1))])
+
+
+async def test_a_full_server_is_unavailable(mariadb: MariaDb, opened: Callable[..., Any]) -> None:
+    """One connection too many is an outage that passes."""
+    limit = mariadb.execute("SELECT @@max_connections")[0][0]
+    database = await opened(pool_size=40, connect_timeout_s=2)
+    async with asyncio.timeout(10):
+        await asyncio.to_thread(mariadb.execute, "SET GLOBAL max_connections = 10")
+        try:
+            calls = (database.fetch("SELECT SLEEP(0.2)") for _ in range(40))
+            results = await asyncio.gather(*calls, return_exceptions=True)
+        finally:
+            await asyncio.to_thread(mariadb.execute, f"SET GLOBAL max_connections = {limit}")
+        kinds = {type(result) for result in results}
+        assert kinds == {list, Unavailable}
+        assert await database.fetch("SELECT 1") == [(1,)]
+
+
+async def test_the_pool_never_grows_beyond_its_size(
+    mariadb: MariaDb, address: MysqlAddress, opened: Callable[..., Any]
+) -> None:
+    """Fifty callers share three connections, and all are served."""
+    database = await opened(pool_size=3)
+    async with asyncio.timeout(10):
+        rows = await asyncio.gather(*(database.fetch("SELECT CONNECTION_ID()") for _ in range(50)))
+        assert len({row[0] for row in rows}) <= 3
+        assert len(mariadb.execute(OURS.format(address.database))) <= 3
+
+
+async def test_waiting_for_a_connection_is_bounded(things: MysqlDatabase, opened: Callable[..., Any]) -> None:
+    """With every connection busy a caller is told so in time, and served again when one is free."""
+    at_commit, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(moment: str) -> None:
+        if moment == "before_commit":
+            at_commit.set()
+            await go_on.wait()
+
+    database = await opened(pool_size=1, acquire_timeout_s=0.1, probe=hold)
+    async with asyncio.timeout(10):
+        busy = asyncio.create_task(database.apply([Write(ADD, ("d", 1))]))
+        await at_commit.wait()
+        with pytest.raises(Unavailable, match="all 1 connections stayed busy"):
+            await database.fetch(KEYS)
+        go_on.set()
+        await busy
+        assert len(await database.fetch(KEYS)) == 4
+
+
+async def test_a_transaction_cancelled_before_its_commit_lets_go_of_its_locks(
+    things: MysqlDatabase, opened: Callable[..., Any]
+) -> None:
+    """The connection is dropped with the transaction, and its rows are free at once."""
+    at_commit = asyncio.Event()
+
+    async def hold(moment: str) -> None:
+        if moment == "before_commit":
+            at_commit.set()
+            await asyncio.Event().wait()
+
+    database = await opened(probe=hold, pool_size=1)
+    async with asyncio.timeout(10):
+        task = asyncio.create_task(database.apply([Write(SET, (9, "a"), rows=1)]))
+        await at_commit.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        began = time.monotonic()
+        await things.apply([Write(MOVE, (1, "a"), rows=1)])
+        assert time.monotonic() - began < 1
+        assert await database.fetch("SELECT n FROM thing WHERE k = 'a'") == [(1,)]
+
+
+async def test_a_connection_idle_for_too_long_is_replaced(address: MysqlAddress) -> None:
+    """Firewalls forget idle connections; so the pool does it first."""
+    now_s = [0.0]
+    dial = partial(connect, address, connect_timeout_s=3, statement_timeout_s=3)
+    pool = Pool(dial, size=2, acquire_timeout_s=1, monotonic_s=lambda: now_s[0])
+    used: list[Connection] = []
+    async with asyncio.timeout(10):
+        for at_s in (0, 1000, 2000, 3801):
+            now_s[0] = at_s
+            async with pool.connection() as connection:
+                used.append(connection)
+        await pool.close()
+    assert used[0] is used[1] is used[2]
+    assert used[3] is not used[2]
+
+
+async def test_random_kills_of_connections_never_mix_answers(
+    mariadb: MariaDb, address: MysqlAddress, things: MysqlDatabase
+) -> None:
+    """While connections are killed at random, each answer is the right one or Unavailable."""
+    chance = random.Random(11)
+    outcomes: list[bool] = []
+    done = asyncio.Event()
+
+    async def ask() -> None:
+        while not done.is_set():
+            n = chance.randrange(10**9)
+            try:
+                assert await things.fetch("SELECT ?", (n,)) == [(n,)]
+                outcomes.append(True)
+            except Unavailable:
+                outcomes.append(False)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        for _ in range(4):
+            tasks.create_task(ask())
+        for _ in range(15):
+            await asyncio.to_thread(kill_ours, mariadb, address)
+        done.set()
+    assert outcomes.count(True) > 50
+
+
+async def test_the_default_probe_does_nothing() -> None:
+    """Production passes through both moments."""
+    await unobserved("before_commit")
