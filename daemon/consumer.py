@@ -137,6 +137,11 @@ class Consumer:
         """How long the poll that is under way has taken; 0 without one."""
         return 0.0 if self._poll_began_s is None else time.monotonic() - self._poll_began_s
 
+    async def at_rest(self) -> None:
+        """Return when nothing is in flight."""
+        while self._running:
+            await asyncio.wait(self._running)
+
     async def settled(self) -> None:
         """Return when SQS was told of everything that is settled."""
         await self._ownership.drained()

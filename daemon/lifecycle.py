@@ -64,8 +64,10 @@ class Daemon:
         """Deliveries and timers that are not settled yet."""
         return sum(consumer.in_flight for consumer in self._parts.consumers) + self._parts.timers.in_flight
 
-    async def settled(self) -> None:
-        """Return when every result that was committed here has left the relay."""
+    async def at_rest(self) -> None:
+        """Return when nothing is in flight and every result that was committed here has left the relay."""
+        for source in (*self._parts.consumers, self._parts.timers):
+            await source.at_rest()
         await self._parts.relay.drained()
 
     async def run(self) -> Ending:

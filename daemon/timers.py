@@ -160,6 +160,11 @@ class Timers:
         """Claimed timers that are not settled yet."""
         return len(self._running)
 
+    async def at_rest(self) -> None:
+        """Return when no claimed timer is being handled."""
+        while self._running:
+            await asyncio.wait(self._running)
+
     async def run(self) -> None:
         """Claim and dispatch until `stop()`."""
         while not self._stopping:

@@ -67,13 +67,20 @@ class Pool:
             await self._idle.pop()[0].quit()
 
     async def _take_slot(self) -> None:
+        self._refuse_if_closed()
         try:
             async with asyncio.timeout(self._acquire_timeout_s):
                 await self._slots.acquire()
         except TimeoutError as error:
             raise Unavailable("database", f"all {self._size} connections stayed busy") from error
-        if self._is_closed:
+        try:
+            self._refuse_if_closed()
+        except Unavailable:
             self._slots.release()
+            raise
+
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
             raise Unavailable("database", "closed")
 
     def _idle_one(self) -> Connection | None:

@@ -11,11 +11,11 @@ from daemon.store.database import Write
 from tests.conftest import AnyDatabase
 from tests.mariadb import MariaDb
 
-THING = "CREATE TABLE thing (k VARCHAR(64) NOT NULL PRIMARY KEY, n BIGINT, body MEDIUMTEXT, data BLOB) {table_options}"
+THING = "CREATE TABLE thing (k VARCHAR(190) NOT NULL PRIMARY KEY, n BIGINT, body MEDIUMTEXT, data BLOB) {table_options}"
 PART = """
 CREATE TABLE part (
     k VARCHAR(64) NOT NULL PRIMARY KEY,
-    thing VARCHAR(64) NOT NULL,
+    thing VARCHAR(190) NOT NULL,
     FOREIGN KEY (thing) REFERENCES thing (k)
 ) {table_options}
 """
@@ -37,6 +37,7 @@ class Line:
         self.is_losing_commit_answers = False
         self.port = 0
         self.accepted = 0
+        self.has_silenced = asyncio.Event()
         self._target = target
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -59,6 +60,7 @@ class Line:
             self._tasks.add(task)
         try:
             if self.is_silent:
+                self.has_silenced.set()
                 await reader.read()
             else:
                 await self._forward(reader, writer)

@@ -1,4 +1,5 @@
 import ast
+from contextlib import suppress
 from types import MappingProxyType
 
 from hypothesis import given, settings
@@ -14,75 +15,12 @@ from domain.template import Resource, judge
 NAMES = ("TOILET_ACTIVITY", "IN_BED", "OUT_OF_BED")
 NOON = 1_764_072_000_000
 DAY = 86_400_000
-WORDS = [
-    "exists",
-    "count",
-    "new_count",
-    "first",
-    "last",
-    "age",
-    "absent_for",
-    "between",
-    "count_between",
-    "sequence",
-    "level",
-    "abs",
-    "min",
-    "max",
-    "elapsed_minutes",
-    "remaining_minutes",
-    "window_ended",
-    "and",
-    "or",
-    "not",
-    "in",
-    "is",
-    "if",
-    "else",
-    "lambda",
-    "True",
-    "False",
-    "None",
-    "'IN_BED'",
-    "'TOILET_ACTIVITY'",
-    "'4h'",
-    "'22:00'",
-    "'06:00'",
-    "within=",
-    ".level",
-    ".hour",
-    ".age_minutes",
-    ".__class__",
-    "(",
-    ")",
-    "[",
-    "]",
-    "{",
-    "}",
-    ",",
-    ".",
-    ":",
-    "=",
-    "==",
-    "!=",
-    "<",
-    "<=",
-    ">",
-    ">=",
-    "+",
-    "-",
-    "*",
-    "**",
-    "/",
-    "%",
-    "0",
-    "1",
-    "2.5",
-    "1e9",
-    "1e999",
-    "__import__",
-    "x",
-]
+WORDS = tuple(
+    "exists count new_count first last age absent_for between count_between sequence level abs min max "  # noqa: SIM905  a list of 60 lines says less
+    "elapsed_minutes remaining_minutes window_ended and or not in is if else lambda True False None "
+    "'IN_BED' 'TOILET_ACTIVITY' '4h' '22:00' '06:00' within= .level .hour .age_minutes .__class__ "
+    "( ) [ ] { } , . : = == != < <= > >= + - * ** / % 0 1 2.5 1e9 1e999 __import__ x".split()
+)
 
 names = st.sampled_from(NAMES).map(repr)
 spans = st.sampled_from(["'1s'", "'30m'", "'4h'", "'300d'"])
@@ -199,7 +137,7 @@ def test_a_judgement_never_raises_and_never_passes_on_an_error(texts: dict[str, 
     assert all(problem.isprintable() and len(problem) < 300 for problem in judgement.problems)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.one_of(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join), st.text(max_size=60), st.binary()))
 def test_any_text_at_all_is_either_a_harmless_condition_or_refused(text: object) -> None:
     """No other exception leaves the whitelist, and what passes answers true or false or fails by name."""
@@ -208,7 +146,5 @@ def test_any_text_at_all_is_either_a_harmless_condition_or_refused(text: object)
     except ExpressionError:
         return
 
-    try:
+    with suppress(ExpressionFailed):
         assert evaluate(expression, Facts(Moment([], NOON, NOON, None, None))) in (True, False)
-    except ExpressionFailed:
-        pass

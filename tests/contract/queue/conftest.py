@@ -1,0 +1,100 @@
+"""Every test of this folder runs against our server and against moto's, through the same client."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession, get_session
+from moto.server import ThreadedMotoServer
+
+from localstack.sqs import SqsServer
+from tests.contract.queue.sqs import Connect, Sqs
+
+OURS, MOTO = "ours", "moto"
+
+# Where moto is known to be kinder than, or different from, AWS. The day it is not, the test says so: strict.
+MOTO_DEVIATIONS: dict[str, str] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        name = getattr(item, "originalname", item.name)
+        call = getattr(item, "callspec", None)
+        if call is not None and call.params.get("endpoint") == MOTO and name in MOTO_DEVIATIONS:
+            item.add_marker(pytest.mark.xfail(strict=True, reason=f"moto: {MOTO_DEVIATIONS[name]}"))
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    """One moto for the whole session; each test makes queues of its own in it."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def session() -> AioSession:
+    """One session, so that the service model is read from disk once."""
+    return get_session()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[SqsServer]:
+    """Our server, for the tests that are about it alone."""
+    async with SqsServer() as server:
+        yield server
+
+
+@pytest.fixture
+def connect(session: AioSession) -> Connect:
+    """Make clients: one attempt for each call, so that the server's answer is what is seen."""
+
+    @asynccontextmanager
+    async def open_client(url: str, read_timeout_s: float = 25.0) -> AsyncIterator[Sqs]:
+        config = AioConfig(
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=3,
+            read_timeout=read_timeout_s,
+            max_pool_connections=50,
+        )
+        async with session.create_client(
+            "sqs",
+            region_name="us-east-1",
+            endpoint_url=url,
+            aws_access_key_id=secrets.token_hex(8),
+            aws_secret_access_key=secrets.token_hex(16),
+            config=config,
+        ) as client:
+            yield Sqs(client)
+
+    return open_client
+
+
+@pytest.fixture(params=[OURS, MOTO])
+async def endpoint(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The URL of a server: ours, fresh for the test, and moto's."""
+    if request.param == MOTO:
+        yield request.getfixturevalue("moto_url")
+    else:
+        async with SqsServer() as server:
+            yield server.url
+
+
+@pytest.fixture
+async def sqs(connect: Connect, endpoint: str) -> AsyncIterator[Sqs]:
+    """A client of either server."""
+    async with connect(endpoint) as sqs:
+        yield sqs
+
+
+@pytest.fixture
+async def ours(connect: Connect, server: SqsServer) -> AsyncIterator[Sqs]:
+    """A client of our server."""
+    async with connect(server.url) as sqs:
+        yield sqs

@@ -1,0 +1,162 @@
+"""A whole small world for tests: the SQS server, both neighbours, a clock turned by hand, and a daemon among them.
+
+Everything talks over real HTTP. `World.quiet` waits until nothing is left to do at this moment of the clock.
+"""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from daemon import topology
+from daemon.app import Outside, build, open_database, open_sqs
+from daemon.lifecycle import Daemon, Ending
+from daemon.probe import Probe, unobserved
+from daemon.settings import Settings
+from daemon.store.database import Database
+from daemon.store.mysql import MysqlAddress
+from domain.wire import iso
+from localstack.clock import ManualClock
+from localstack.megazord import MegazordSimulator
+from localstack.micro_managers import MicroManagersSimulator
+from localstack.sqs import SqsServer
+from localstack.sqs_sender import SqsSender
+
+MORNING_MS = 1_764_060_000_000  # 2025-11-25T08:40:00Z
+_numbers = itertools.count(1)
+
+
+def settings_for(
+    sqs_url: str, megazord_url: str, managers_url: str, database: Path | MysqlAddress, **sections: Mapping[str, Any]
+) -> Settings:
+    """Settings of a daemon in a test world; `sections` overrides single sections by name."""
+    if isinstance(database, Path):
+        url, password = f"sqlite:///{database}", None
+    else:
+        url = f"mysql://{database.user}@localhost/{database.database}?unix_socket={database.unix_socket}"
+        password = database.password or None
+    tree: dict[str, Any] = {
+        "environment": "development",
+        "aws": {"endpoint_url": sqs_url, "access_key_id": "test", "secret_access_key": "test"},
+        "queues": {"create_robot_queues": True},
+        "consumer": {"wait_s": 1, "visibility_timeout_s": 30, "stalled_after_s": 20},
+        "database": {"url": url, "password": password},
+        "megazord": {"base_url": megazord_url},
+        "micro_managers": {"base_url": managers_url},
+    }
+    for name, section in sections.items():
+        tree[name] = {**tree.get(name, {}), **section} if isinstance(section, Mapping) else section
+    return Settings.model_validate(tree)
+
+
+def command(command_type: str, data: Mapping[str, object], **envelope: object) -> str:
+    """The body of a command; every call has an id of its own unless `id` is given."""
+    fields = {"specversion": "1.0", "id": f"command-{next(_numbers)}", "source": "test", "type": command_type}
+    return json.dumps({**fields, "time": iso(MORNING_MS), "data": dict(data), **envelope})
+
+
+def create_command(robot_id: int, step_id: int, scheduled_id: int, planned_at_ms: int, **envelope: object) -> str:
+    """The body of `status-check.create`."""
+    data = {
+        "robotId": robot_id,
+        "stepId": step_id,
+        "scheduledId": scheduled_id,
+        "scriptVersionId": 5310,
+        "plannedAt": iso(planned_at_ms),
+    }
+    return command("status-check.create", data, **envelope)
+
+
+@dataclass(slots=True)
+class World:
+    """The neighbours and, while `running()`, a daemon."""
+
+    sqs: SqsServer
+    megazord: MegazordSimulator
+    managers: MicroManagersSimulator
+    clock: ManualClock
+    settings: Settings
+    database: Database
+    daemon: Daemon | None = field(default=None)
+
+    @asynccontextmanager
+    async def running(self, probe: Probe = unobserved) -> AsyncIterator[Daemon]:
+        """A daemon in this process, drained at the end; an unclean end fails the test."""
+        async with build(self.settings, Outside(self.clock, probe)) as daemon:
+            run = asyncio.create_task(daemon.run())
+            self.daemon = daemon
+            try:
+                yield daemon
+            finally:
+                self.daemon = None
+                daemon.stop()
+                ending = await run
+            assert ending is Ending.CLEAN
+
+    async def quiet(self, timeout_s: float = 20.0) -> None:
+        """Return when no queue of ours holds a message, no timer is due, and the daemon has nothing in hand."""
+        queues = self.settings.queues
+        try:
+            async with asyncio.timeout(timeout_s):
+                while await self._is_busy((queues.commands, queues.events)):
+                    if self.daemon is not None:
+                        await self.daemon.at_rest()
+        except TimeoutError:
+            raise AssertionError(f"not quiet after {timeout_s} s: {await self.leftovers()}") from None
+
+    async def _is_busy(self, queues: tuple[str, ...]) -> bool:
+        if any(any(self._count(queue)) for queue in queues):
+            await self.database.fetch("SELECT 1")  # lets the others run
+            return True
+        rows = await self.database.fetch("SELECT COUNT(*) FROM timer WHERE due_at_ms <= ?", (self.clock.now_ms(),))
+        waiting = await self.database.fetch("SELECT COUNT(*) FROM outbox")
+        return rows[0][0] != 0 or waiting[0][0] != 0 or (self.daemon is not None and self.daemon.in_flight > 0)
+
+    def _count(self, queue: str) -> tuple[int, int, int]:
+        counts = self.sqs.counts(queue)
+        return (counts.visible, counts.in_flight, counts.delayed)
+
+    async def leftovers(self) -> dict[str, object]:
+        """What is still there: rows that should be gone when all work is done, messages, open subscriptions."""
+        left: dict[str, object] = {}
+        for table in ("outbox", "timer", "attempt", "lease", "parked_body"):
+            rows = await self.database.fetch(f"SELECT COUNT(*) FROM {table}")  # noqa: S608  a table name of ours
+            if rows[0][0]:
+                left[table] = rows[0][0]
+        for queue in self.sqs.queues():
+            if any(self._count(queue)) and not queue.startswith(self.settings.queues.robot_prefix):
+                left[queue] = self._count(queue)
+        if active := self.megazord.active_subscriptions():
+            left["subscriptions"] = [subscription.id for subscription in active]
+        return left
+
+    def results(self, robot_id: int) -> list[dict[str, Any]]:
+        """What lies in a robot's queue, in the order in which it came."""
+        queue = f"{self.settings.queues.robot_prefix}{robot_id}"
+        if queue not in self.sqs.queues():
+            return []
+        return [json.loads(body) for body in self.sqs.bodies(queue)]
+
+
+@asynccontextmanager
+async def world(
+    database: Path | MysqlAddress, *, start_ms: int = MORNING_MS, **sections: Mapping[str, Any]
+) -> AsyncIterator[World]:
+    """Everything but the daemon, with all queues of the topology created."""
+    clock = ManualClock(start_ms)
+    async with AsyncExitStack() as stack:
+        sqs = await stack.enter_async_context(SqsServer())
+        sender = await stack.enter_async_context(SqsSender(sqs.url))
+        megazord = await stack.enter_async_context(MegazordSimulator(sender, clock))
+        managers = await stack.enter_async_context(MicroManagersSimulator(clock))
+        settings = settings_for(sqs.url, megazord.url, managers.url, database, **sections)
+        async with open_sqs(settings) as client:
+            await topology.ensure(client, topology.topology(settings))
+        async with build(settings, Outside(clock)):
+            pass  # applies the migrations
+        opened = await stack.enter_async_context(open_database(settings))
+        yield World(sqs, megazord, managers, clock, settings, opened)
