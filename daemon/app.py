@@ -246,8 +246,8 @@ async def _open_database(settings: Settings, probe: Probe) -> AnyDatabase:
 
 
 @asynccontextmanager
-async def open_sqs(settings: Settings) -> AsyncIterator[Sqs]:
-    """SQS as the settings say."""
+async def open_sqs(settings: Settings, *, poll_wait_s: int | None = None) -> AsyncIterator[Sqs]:
+    """SQS as the settings say; `poll_wait_s` overrides how long a long poll waits."""
     aws = settings.aws
     access = SqsAccess(
         region=aws.region,
@@ -255,7 +255,7 @@ async def open_sqs(settings: Settings) -> AsyncIterator[Sqs]:
         access_key_id=aws.access_key_id.get_secret_value() if aws.access_key_id else None,
         secret_access_key=aws.secret_access_key.get_secret_value() if aws.secret_access_key else None,
         connect_timeout_s=aws.connect_timeout_s,
-        poll_wait_s=settings.consumer.wait_s,
+        poll_wait_s=settings.consumer.wait_s if poll_wait_s is None else poll_wait_s,
     )
     async with connect(access) as sqs:
         yield sqs

@@ -6,9 +6,11 @@ libraries' own loggers go too. `configure` is called once, by the command line; 
 
 import json
 import logging
+import os
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal, TextIO, TypedDict, Unpack, cast
 
 import structlog
@@ -107,13 +109,14 @@ def message_context(**known: Unpack[MessageContext]) -> Generator[None]:
 
 
 def configure(
-    form: LogFormat, level: LogLevel, stream: TextIO, *, secrets: Iterable[str] = (), is_strict: bool = False
+    form: LogFormat, level: LogLevel, stream: TextIO | None, *, secrets: Iterable[str] = (), is_strict: bool = False
 ) -> LogWriter:
     """Send all logging of the process to `stream`; the writer that is returned counts what had to be dropped.
 
     `secrets` are values that must not even stand inside an error's text. `is_strict` (for tests) makes an event name
-    that is not in the list an error.
+    that is not in the list an error. `stream` None is what Python makes of a closed stdout: nothing is written.
     """
+    stream = stream or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  open as long as the process lives
     is_json = form == "json" or (form == "auto" and not stream.isatty())
     mask = Mask(secrets)
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)

@@ -57,13 +57,12 @@ class LogWriter:
             return False
 
     def _put_bytes(self, fd: int, line: bytes) -> bool:
-        left = b"\n" + line if self._is_torn else line
+        left = b"\n" + line if self._is_torn else line  # what is left of a torn line ends here
         while left:
             if not self._has_room():
-                self._is_torn = len(left) < len(line)
                 return False
             left = left[os.write(fd, left[:_CHUNK]) :]
-        self._is_torn = False
+            self._is_torn = bool(left)
         return True
 
     def _has_room(self) -> bool:

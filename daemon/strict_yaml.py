@@ -97,8 +97,20 @@ def _first_odd_character(text: str) -> YamlProblem | None:
     return None
 
 
+class _Loader(yaml.SafeLoader):
+    def fetch_flow_collection_start(self, TokenClass: type[yaml.Token]) -> None:  # noqa: N803  PyYAML's own name
+        # The scanner reads far ahead of the events, in time that grows with the square of the open brackets.
+        if self.flow_level >= MAX_DEPTH:
+            raise _Refused(_too_deep(self.line + 1, self.column + 1))
+        super().fetch_flow_collection_start(TokenClass)
+
+
+def _too_deep(line: int, column: int) -> YamlProblem:
+    return YamlProblem(line, column, f"nested deeper than {MAX_DEPTH} levels")
+
+
 def _events(text: str) -> Iterator[yaml.Event]:
-    yield from yaml.parse(text, Loader=yaml.SafeLoader)
+    yield from yaml.parse(text, Loader=_Loader)
 
 
 def _from_parser(error: Exception) -> YamlProblem:
@@ -147,7 +159,7 @@ class _Reading:
             self.marks[path] = _place(event)
             return self.scalar(event)
         if len(path) >= MAX_DEPTH:
-            raise _Refused(_at(event, f"nested deeper than {MAX_DEPTH} levels"))
+            raise _Refused(_too_deep(*_place(event)))
         if isinstance(event, yaml.MappingStartEvent):
             return self.mapping(events, path)
         return self.sequence(events, path)

@@ -5,6 +5,7 @@ commonest mistake. Megazord's messages are not ours: unknown fields there are ig
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -46,6 +47,14 @@ class CancelStatusCheck(CommandData):
 
     robot_id: RobotId
     status_check_id: RowId
+
+
+COMMANDS: Mapping[str, type[CommandData]] = {
+    "status-check.create": CreateStatusCheck,
+    "status-check.get": GetStatusCheck,
+    "status-check.cancel": CancelStatusCheck,
+}
+"""Every command by its type."""
 
 
 class Envelope(BaseModel):

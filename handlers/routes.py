@@ -10,14 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from domain.messages import (
-    CancelStatusCheck,
-    CreateStatusCheck,
-    EndOfCheck,
-    GetStatusCheck,
-    MegazordEvent,
-    ReleaseSubscription,
-)
+from domain.messages import COMMANDS, EndOfCheck, MegazordEvent, ReleaseSubscription
 from domain.outcome import Outcome
 from domain.ports import UnitOfWork
 from handlers.status_checks import StatusCheckHandlers
@@ -31,13 +24,16 @@ class Origin(StrEnum):
     TIMER = "timer"
 
 
+Handle = Callable[[Any, UnitOfWork], Awaitable[Outcome]]  # Any: the model's instance, as `routes` pairs them
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One type: its model, its method, and the name under which people find the method."""
 
     origin: Origin
     model: type[BaseModel]
-    handle: Callable[[Any, UnitOfWork], Awaitable[Outcome]]  # takes the model's instance, as `routes` pairs them
+    handle: Handle
 
     @property
     def handler_name(self) -> str:
@@ -48,10 +44,14 @@ class Route:
 def routes(checks: StatusCheckHandlers) -> Mapping[str, Route]:
     """Every type that robotd handles."""
     return {
-        "status-check.create": Route(Origin.COMMAND, CreateStatusCheck, checks.create),
-        "status-check.get": Route(Origin.COMMAND, GetStatusCheck, checks.get),
-        "status-check.cancel": Route(Origin.COMMAND, CancelStatusCheck, checks.cancel),
+        "status-check.create": _command("status-check.create", checks.create),
+        "status-check.get": _command("status-check.get", checks.get),
+        "status-check.cancel": _command("status-check.cancel", checks.cancel),
         "status-check.end": Route(Origin.TIMER, EndOfCheck, checks.end),
         "subscription.release": Route(Origin.TIMER, ReleaseSubscription, checks.release),
         "megazord.event": Route(Origin.EVENT, MegazordEvent, checks.event),
     }
+
+
+def _command(message_type: str, handle: Handle) -> Route:
+    return Route(Origin.COMMAND, COMMANDS[message_type], handle)

@@ -5,7 +5,6 @@ Under /_robotd/ the simulators are scripted from outside; those requests are nei
 
 import argparse
 import asyncio
-import json
 import signal
 import socket
 import struct
@@ -42,14 +41,6 @@ class SeenRequest:
 def refusal(status: int, message: str) -> web.Response:
     """An error in the neighbours' form."""
     return web.json_response({"statusCode": status, "message": message}, status=status)
-
-
-async def read_object(request: web.Request) -> dict[str, object]:
-    """The JSON object in the body. Raises ValueError for anything else."""
-    read = json.loads(await request.text())
-    if not isinstance(read, dict):
-        raise ValueError("expected a JSON object")  # noqa: TRY004  one error for all that can be wrong with a body
-    return read
 
 
 class SimulatorServer:

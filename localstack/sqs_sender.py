@@ -103,7 +103,6 @@ class SqsSender:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") not in _MISSING:
                 raise
-            self._queue_urls.pop(queue_name, None)
             for letter in batch:
                 letter.outcome = False
             return

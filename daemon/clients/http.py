@@ -80,10 +80,15 @@ async def call(upstream: Upstream, request: Request) -> httpx.Response:
 
 
 def read_answer(upstream: Upstream, request: Request, response: httpx.Response, shape: TypeAdapter[T]) -> T:
-    """The answer's JSON as `shape`. Raises RuleViolation that names every bad field."""
+    """The answer's JSON as `shape`. Raises RuleViolation that names every bad field, Unavailable for what is no JSON.
+
+    A neighbour under maintenance serves pages with status 200: those must not refuse messages for good.
+    """
     try:
         return shape.validate_json(response.content)
     except ValidationError as error:
+        if error.errors(include_input=False)[0]["type"] == "json_invalid":
+            raise Unavailable(upstream.name, f"its answer is no JSON, when asked to {request.wanted}") from None
         raise broken_contract(upstream, request, problems_of(error)) from None
 
 

@@ -183,6 +183,10 @@ class Broker:
         """Bring a queue up to the clock."""
         queue.promote(self.clock())
 
+    def waiting(self, name: str) -> list[Poll]:
+        """The long polls that wait at a queue."""
+        return [poll for poll in self._desks[name].polls if poll.is_open]
+
     def tick(self) -> None:
         """Look at the clock again; needed only after a clock was turned by hand."""
         for desk in list(self._desks.values()):

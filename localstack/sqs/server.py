@@ -128,6 +128,14 @@ class SqsServer:
         """The bodies of `messages`."""
         return [message.content.body for message in self._queue(queue)]
 
+    def waiting(self, queue: str) -> int:
+        """How many long polls wait at a queue, whether their client is still there or not."""
+        return len(self._broker.waiting(queue))
+
+    def abandoned(self, queue: str) -> int:
+        """How many long polls wait at a queue for a client that has hung up."""
+        return sum(1 for poll in self._broker.waiting(queue) if poll.caller.is_gone)
+
     def tick(self) -> None:
         """Look at the clock again, after it was turned by hand."""
         self._broker.tick()
@@ -151,9 +159,13 @@ class SqsServer:
         return queue
 
     def _connection(self) -> Connection:
-        connection = Connection(next(self._numbers), self._handle, self._connections.discard)
+        connection = Connection(next(self._numbers), self._handle, self._lost)
         self._connections.add(connection)
         return connection
+
+    def _lost(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._watch.changed()
 
     def _handle(self, connection: Connection, head: Head, body: bytes) -> None:
         if head.path.startswith(PREFIX):

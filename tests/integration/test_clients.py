@@ -158,7 +158,7 @@ async def test_history_is_merged_sorted_and_each_event_once(client: Megazord, me
     """Events of several names come in the order of (time, id), though Megazord answers in none."""
     posted = [
         (await megazord.post_event(ROBOT, name, created_at_ms=START_MS + offset_s * 1000), name, offset_s)
-        for offset_s, name in [(9, "IN_TOILET"), (3, "IN_BED"), (9, "TOILET_ACTIVITY"), (3, "IN_TOILET"), (0, "IN_BED")]
+        for offset_s, name in [(9, "TOILET_ACTIVITY"), (3, "IN_TOILET"), (9, "IN_TOILET"), (3, "IN_BED"), (0, "IN_BED")]
     ]
     await megazord.post_event(ROBOT + 1, "IN_BED")
     await megazord.post_event(ROBOT, "OUTSIDE_HOME")

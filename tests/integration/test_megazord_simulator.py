@@ -478,6 +478,41 @@ async def test_a_queue_deleted_behind_the_sender_is_missing() -> None:
     assert (before, after) == (True, False)
 
 
+class GatedClient:
+    """An SQS client whose first batch stays on its way for ever."""
+
+    def __init__(self) -> None:
+        self.is_stuck = asyncio.Event()
+        self.batches: list[list[str]] = []
+
+    async def get_queue_url(self, **_named: object) -> dict[str, str]:
+        return {"QueueUrl": "http://sqs/status-queue"}
+
+    async def send_message_batch(self, **named: Any) -> dict[str, object]:
+        self.batches.append([entry["MessageBody"] for entry in named["Entries"]])
+        if len(self.batches) == 1:
+            self.is_stuck.set()
+            await asyncio.Event().wait()
+        return {"Failed": [{"Id": "1", "Code": "InternalError"}]} if len(self.batches) == 3 else {}
+
+
+async def test_a_cancelled_sender_takes_nobodys_message_along() -> None:
+    """Those behind it send for themselves, ten to a batch, and a failed entry is its own sender's alone."""
+    client, sender = GatedClient(), SqsSender("http://sqs")
+    sender._client = client
+    async with asyncio.timeout(5):
+        first = asyncio.ensure_future(sender.send("status-queue", "0", {}))
+        await client.is_stuck.wait()
+        others = [asyncio.ensure_future(sender.send("status-queue", str(number), {})) for number in range(1, 13)]
+        first.cancel()
+        answers = await asyncio.gather(first, *others, return_exceptions=True)
+
+    assert client.batches == [["0"], [str(number) for number in range(1, 11)], ["11", "12"]]
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert answers[1:12] == [True] * 11
+    assert isinstance(answers[12], SendFailed)
+
+
 async def test_an_endpoint_that_is_down_is_a_failed_send() -> None:
     """Nobody listens: the sender says so in its own words, and the simulator could go on."""
     async with SqsServer() as sqs:

@@ -9,6 +9,7 @@ from tests.contract.queue.sqs import Sqs, refusal
 
 TEXT = {"DataType": "String", "StringValue": "robot 7"}
 NUMBER = {"DataType": "Number", "StringValue": "12.5"}
+large_bodies = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # the client's advice
 BINARY = {"DataType": "Binary", "BinaryValue": b"\x00\xff\x10"}
 
 
@@ -189,6 +190,7 @@ async def test_an_empty_body_is_refused(sqs: Sqs) -> None:
     assert await refusal(sqs.send(url, "")) == "MissingParameter"
 
 
+@large_bodies
 async def test_a_body_of_one_mebibyte_is_accepted_and_one_byte_more_is_not(sqs: Sqs) -> None:
     """The limit is exact."""
     url = await sqs.queue()
@@ -196,6 +198,7 @@ async def test_a_body_of_one_mebibyte_is_accepted_and_one_byte_more_is_not(sqs: 
     assert await refusal(sqs.send(url, "x" * 1_048_577)) == "InvalidParameterValue"
 
 
+@large_bodies
 async def test_attributes_count_towards_the_limit(sqs: Sqs) -> None:
     """Name, type and value are added to the size of the body."""
     url = await sqs.queue()
@@ -204,6 +207,7 @@ async def test_attributes_count_towards_the_limit(sqs: Sqs) -> None:
     assert await refusal(sqs.send(url, body + "x", MessageAttributes={"t": TEXT})) == "InvalidParameterValue"
 
 
+@large_bodies
 async def test_the_limit_is_of_a_batch_as_a_whole(sqs: Sqs) -> None:
     """Two bodies that are fine alone are too long together."""
     url = await sqs.queue()

@@ -114,8 +114,8 @@ async def test_a_deadlock_is_run_again_as_a_whole(
     before = number(mariadb, deadlocks)
     async with asyncio.timeout(20), rival(address) as other, asyncio.TaskGroup() as tasks:
         # The server's victim is whoever changed less, so the rival changes a lot.
-        heavy = ", ".join(f"('rival-{n}', 1)" for n in range(50))
-        await other.begin(["INSERT INTO thing (k, n) VALUES " + heavy, "UPDATE thing SET n = n + 10 WHERE k = 'b'"])
+        heavy = ["INSERT INTO thing (k, n) VALUES (UUID(), 1)"] * 50
+        await other.begin([*heavy, "UPDATE thing SET n = n + 10 WHERE k = 'b'"])
         moves = [Write(MOVE, (1, key), rows=1) for key in "ab"]
         ours = tasks.create_task(things.apply([Write(ADD, ("ours", 1)), *moves]))
         await one_waits_for_a_lock(mariadb)
@@ -247,38 +247,46 @@ async def test_a_server_that_dies_after_the_commit_has_kept_it(
         assert await things.fetch(KEYS) == [("a",), ("b",), ("c",), ("d",)]
 
 
+class Load:
+    """Writers of pairs of rows, which rest while the server is known to be down."""
+
+    def __init__(self, database: MysqlDatabase) -> None:
+        self.database = database
+        self.tried: set[str] = set()
+        self.acked: asyncio.Queue[str] = asyncio.Queue()
+        self.is_up = asyncio.Event()
+        self.is_done = False
+
+    async def write(self) -> None:
+        while not self.is_done:
+            await self.is_up.wait()
+            key = f"pair-{len(self.tried)}"
+            self.tried.add(key)
+            with suppress(Unavailable):
+                await self.database.apply([Write(ADD, (f"{key}-one", 1)), Write(ADD, (f"{key}-two", 1))])
+                self.acked.put_nowait(key)
+
+
 async def test_no_answered_commit_is_lost_when_the_server_dies_under_load(
     mariadb: MariaDb, things: MysqlDatabase
 ) -> None:
     """Eight writers through three kills: successes are there, failures are Unavailable, nothing is there by half."""
-    tried: set[str] = set()
-    acked: asyncio.Queue[str] = asyncio.Queue()
-    acks: set[str] = set()
-    is_up, is_done = asyncio.Event(), asyncio.Event()
-    is_up.set()
-
-    async def write(name: str) -> None:
-        while not is_done.is_set():
-            await is_up.wait()
-            key = f"{name}-{len(tried)}"
-            tried.add(key)
-            with suppress(Unavailable):
-                await things.apply([Write(ADD, (f"{key}-one", 1)), Write(ADD, (f"{key}-two", 1))])
-                acked.put_nowait(key)
-
+    load = Load(things)
+    acked: set[str] = set()
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
-        for n in range(8):
-            tasks.create_task(write(f"w{n}"))
+        for _ in range(8):
+            tasks.create_task(load.write())
         for _ in range(3):
-            acks |= {await acked.get() for _ in range(50)}
-            is_up.clear()
+            load.is_up.set()
+            acked |= {await load.acked.get() for _ in range(50)}
+            load.is_up.clear()
             await asyncio.to_thread(mariadb.kill)
             await asyncio.to_thread(mariadb.restart)
-            is_up.set()
-        is_done.set()
-    acks |= {acked.get_nowait() for _ in range(acked.qsize())}
-    found = {str(key) for (key,) in await things.fetch("SELECT k FROM thing WHERE k LIKE ?", ("w%",))}
-    assert acks <= {key.removesuffix("-one") for key in found if key.endswith("-one")} <= tried
+        load.is_done = True
+        load.is_up.set()
+    acked |= {load.acked.get_nowait() for _ in range(load.acked.qsize())}
+    found = {str(key) for (key,) in await things.fetch("SELECT k FROM thing WHERE k LIKE ?", ("pair-%",))}
+    assert acked <= {key.removesuffix("-one") for key in found if key.endswith("-one")} <= load.tried
     assert found == {key[:-3] + end for key in found for end in ("one", "two")}
 
 

@@ -111,10 +111,9 @@ def test_an_expression_that_fails_is_noted_and_never_true() -> None:
     judgement = broken_first("exists('OUTSIDE_HOME')")
 
     assert (judgement.verdict, judgement.decided_by) == (Verdict.UNKNOWN, None)
-    assert judgement.problems == (
-        "PASS: the robot's local time is not known: its time zone or a time stamp is wrong "
-        "in between('00:00', '23:59') or exists('IN_TOILET')",
-    )
+    (problem,) = judgement.problems
+    assert problem.startswith("PASS: the robot's local time is not known")
+    assert problem.endswith(" in between('00:00', '23:59') or exists('IN_TOILET')")
 
 
 def test_a_failing_expression_does_not_hide_a_true_one() -> None:
@@ -139,16 +138,23 @@ def test_too_many_events_are_cut_and_counted() -> None:
 def test_the_hash_follows_what_decides_and_nothing_else() -> None:
     """A new text, state, example or version leaves it; an expression, a name, an interval changes it."""
     same = read_template(CONTENT).content_hash
-    for path, value in (("description", "Other words."), ("isActive", False), ("version", 4), ("tests", [])):
+    harmless: list[tuple[str, object]] = [
+        ("description", "Other words."),
+        ("isActive", False),
+        ("version", 4),
+        ("tests", []),
+    ]
+    for path, value in harmless:
         assert read_template(changed(path, value)).content_hash == same
-    for path, value in (
+    deciding: list[tuple[str, object]] = [
         ("name", "OTHER"),
         ("pollUntilEnd", False),
         ("poller.onTimeout", "UNKNOWN"),
         ("poller.pastInterval", 7200),
         ("resources.pastEvents.dependsOn", ["TOILET_ACTIVITY"]),
         ("resources.pastEvents.expressions.PASS", "exists('IN_TOILET')"),
-    ):
+    ]
+    for path, value in deciding:
         assert read_template(changed(path, value)).content_hash != same
 
 
@@ -240,7 +246,7 @@ def test_what_is_not_a_template_at_all_is_refused(content: object) -> None:
 def test_all_problems_of_a_template_come_together() -> None:
     """A bad field does not hide what is wrong with an expression."""
     content = changed("version", "3")
-    content["resources"]["pastEvents"]["expressions"]["PASS"] = "exists('TOILET_ACTIVTY')"
+    content["resources"]["pastEvents"]["expressions"] = {"PASS": "exists('TOILET_ACTIVTY')"}
     content["isActve"] = True
     content["resources"]["futureEvents"]["expressions"]["FAIL"] = "count('IN_TOILET')"
 

@@ -1,0 +1,5 @@
+"""`python -m daemon` is `robotd`."""
+
+from daemon.cli import main
+
+main()

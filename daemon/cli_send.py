@@ -1,0 +1,159 @@
+"""`robotd send`: build a command, check it as the daemon would, send it, and wait for the robot's answer if asked."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from daemon.app import open_sqs
+from daemon.clock import SystemClock
+from daemon.settings import Settings
+from daemon.sqs import BATCH, Outgoing, QueueMissing, Received, Sqs
+from domain.errors import MessageError, RuleViolation
+from domain.messages import COMMANDS, CommandData, problems_of, read_envelope
+from domain.wire import JsonObject, iso, read_json, write_json
+
+_PEEK_S = 15
+_POLL_S = 1  # a poll is never cut off, so this is by how much `--wait` may be exceeded
+_EXAMPLES: Mapping[str, JsonObject] = {
+    "status-check.create": {
+        "robotId": 61001,
+        "stepId": 88120,
+        "scheduledId": 77001,
+        "scriptVersionId": 5310,
+        "plannedAt": "2025-11-25T08:40:00Z",
+    },
+    "status-check.get": {"robotId": 61001, "statusCheckId": 30451},
+    "status-check.cancel": {"robotId": 61001, "statusCheckId": 30451},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for on the command line."""
+
+    command_type: str
+    fields: tuple[str, ...]
+    file: Path | None
+    identity: str | None
+    call_ref: str | None
+    wait_s: float | None
+    as_json: bool
+
+
+def _print(text: str) -> None:
+    Console(soft_wrap=True, highlight=False, markup=False).print(text)
+
+
+def example_of(command_type: str) -> JsonObject:
+    """An example of a type's data. Raises MessageError for a type that nobody knows."""
+    _model_of(command_type)
+    return dict(_EXAMPLES[command_type])
+
+
+def show_example(command_type: str) -> int:
+    """Print a whole envelope to start from."""
+    _print(
+        json.dumps(
+            _envelope(Wanted(command_type, (), None, None, None, None, True), example_of(command_type)), indent=2
+        )
+    )
+    return 0
+
+
+async def send_command(settings: Settings, wanted: Wanted) -> int:
+    """Send, and with `wait_s` print the answer. Exit code 1 when none came in time."""
+    body = write_json(build(wanted))
+    envelope = read_envelope(body)
+    async with open_sqs(settings, poll_wait_s=_POLL_S) as sqs:
+        try:
+            errors = await sqs.send(settings.queues.commands, [Outgoing(body, {"type": envelope.type})])
+        except QueueMissing:
+            raise RuleViolation(f"the queue {settings.queues.commands} does not exist: robotd queues ensure") from None
+        if errors[0] is not None:
+            raise errors[0]
+        sent = {"sent": envelope.id, "callRef": envelope.callref, "queue": settings.queues.commands}
+        if wanted.wait_s is None:
+            _print(json.dumps(sent) if wanted.as_json else f"sent {envelope.type} {envelope.id}")
+            return 0
+        robot_queue = f"{settings.queues.robot_prefix}{envelope.data['robotId']}"
+        answer = await _answer(sqs, robot_queue, str(envelope.callref), wanted.wait_s)
+    if answer is None:
+        _print(json.dumps({**sent, "answer": None}) if wanted.as_json else f"no answer within {wanted.wait_s:g} s")
+        return 1
+    _print(json.dumps({**sent, "answer": answer}) if wanted.as_json else json.dumps(answer, indent=2))
+    return 0
+
+
+def build(wanted: Wanted) -> JsonObject:
+    """The envelope that was asked for. Raises MessageError with everything that is wrong with it."""
+    content = read_json(wanted.file.read_text(encoding="utf-8")) if wanted.file else {}
+    envelope = content if "specversion" in content else _envelope(wanted, {**content, **_fields(wanted.fields)})
+    read = read_envelope(write_json(envelope))
+    try:
+        _model_of(read.type).model_validate(read.data)
+    except ValidationError as error:
+        raise MessageError(f"{read.type}: {problems_of(error)}") from None
+    return envelope
+
+
+def _model_of(command_type: str) -> type[CommandData]:
+    if command_type not in COMMANDS:
+        raise MessageError(f"unknown type {command_type!r}; known: {', '.join(sorted(COMMANDS))}")
+    return COMMANDS[command_type]
+
+
+def _envelope(wanted: Wanted, data: JsonObject) -> JsonObject:
+    return {
+        "specversion": "1.0",
+        "id": wanted.identity or str(uuid.uuid4()),
+        "source": "robotd-cli",
+        "type": wanted.command_type,
+        "time": iso(SystemClock().now_ms()),
+        "data": data,
+        "callref": wanted.call_ref or str(uuid.uuid4()),
+    }
+
+
+def _fields(fields: tuple[str, ...]) -> JsonObject:
+    """`robotId=61001` as a number, `plannedAt=2025-11-25T08:40:00Z` as text: JSON where it is JSON."""
+    read: JsonObject = {}
+    for field in fields:
+        name, equals, text = field.partition("=")
+        if not equals:
+            raise MessageError(f"--field {field!r}: expected NAME=VALUE")
+        try:
+            read[name] = json.loads(text)
+        except ValueError:
+            read[name] = text
+    return read
+
+
+async def _answer(sqs: Sqs, queue: str, call_ref: str, wait_s: float) -> JsonObject | None:
+    """Look through the robot's queue for our call reference, and show every message again: they are the robot's."""
+    looked_at: list[Received] = []
+    deadline_s = asyncio.get_running_loop().time() + wait_s
+    try:
+        while asyncio.get_running_loop().time() < deadline_s:
+            received = await _peek(sqs, queue)
+            looked_at += received
+            for message in received:
+                if message.attributes.get("callRef") == call_ref:
+                    return read_json(message.body)
+        return None
+    finally:
+        for start in range(0, len(looked_at), BATCH):
+            await sqs.change_visibility(queue, [(message.handle, 0) for message in looked_at[start : start + BATCH]])
+
+
+async def _peek(sqs: Sqs, queue: str) -> list[Received]:
+    try:
+        return await sqs.receive(queue, limit=BATCH, visibility_timeout_s=_PEEK_S)
+    except QueueMissing:
+        await asyncio.sleep(_POLL_S)  # the daemon may be about to create it
+        return []
