@@ -7,6 +7,7 @@ on the queue, and `outcome_of` is the one place where surprises become outcomes.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Generic
 
@@ -63,17 +64,12 @@ class Dispatcher(Generic[Work]):
         """Take one delivery to its end. Raises Unavailable only when the queue itself can't be told the outcome."""
         try:
             message = read(delivery, self._routes)
-        except MessageError as error:
-            await self._settle_safely(delivery, identify(delivery), Reject(str(error), error.kind))
+        except Exception as error:  # noqa: BLE001  also what no reader foresaw must end in the dead-letter queue
+            identity = identify(delivery)
+            with _context(delivery, identity):
+                await self._settle_safely(delivery, identity, self.outcome_of(error))
             return
-        with message_context(
-            message_id=message.id,
-            call_ref=message.call_ref,
-            queue=delivery.queue,
-            type=message.type,
-            attempt=delivery.receive_count,
-            robot_id=message.robot_id,
-        ):
+        with _context(delivery, message.identity):
             await self._probe("after_read")
             outcome = await self._outcome(delivery, message)
             await self._settle_safely(delivery, message.identity, outcome)
@@ -193,6 +189,17 @@ class Dispatcher(Generic[Work]):
         known = await self._books.attempts(delivery)
         unexplained = delivery.receive_count - known.attempts - known.deferrals
         return unexplained > self._policy.unexplained_receives
+
+
+def _context(delivery: Delivery, identity: Identity) -> AbstractContextManager[None]:
+    return message_context(
+        message_id=identity.id,
+        call_ref=identity.call_ref,
+        queue=delivery.queue,
+        type=identity.type,
+        attempt=delivery.receive_count,
+        robot_id=identity.robot_id,
+    )
 
 
 def _rejection(reject: Reject, before: Attempts, handler: str) -> Rejection:

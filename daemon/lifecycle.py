@@ -66,8 +66,9 @@ class Daemon:
 
     async def at_rest(self) -> None:
         """Return when nothing is in flight and every result that was committed here has left the relay."""
-        for source in (*self._parts.consumers, self._parts.timers):
-            await source.at_rest()
+        for consumer in self._parts.consumers:
+            await consumer.at_rest()
+        await self._parts.timers.at_rest()
         await self._parts.relay.drained()
 
     async def run(self) -> Ending:

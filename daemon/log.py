@@ -74,6 +74,7 @@ class LogEvent(StrEnum):
     TEMPLATE_LOADED = "template.loaded"
     TEMPLATE_REFUSED = "template.refused"
     TEMPLATE_FAILED = "template.failed"  # its expression, while a check was decided
+    HISTORY_TRUNCATED = "history.truncated"
     CHECK_CREATED = "check.created"
     CHECK_RECORDED = "check.recorded"
     CHECK_DECIDED = "check.decided"

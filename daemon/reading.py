@@ -1,5 +1,6 @@
 """From a delivery's text to a typed message: envelope, route, fields."""
 
+import re
 from collections.abc import Mapping
 
 from pydantic import BaseModel, ValidationError
@@ -10,6 +11,7 @@ from domain.messages import problems_of, read_envelope, read_megazord_event
 from domain.wire import JsonObject, read_json
 from handlers.routes import Origin, Route
 
+_CALL_REF = re.compile("[ -~]{1,128}")
 EVENT_TYPE = "megazord.event"
 EVENT_SOURCE = "megazord-events"
 
@@ -31,14 +33,14 @@ def _command(delivery: Delivery, routes: Mapping[str, Route]) -> Message:
     envelope = read_envelope(delivery.body)
     route = _route(envelope.type, Origin.COMMAND, routes)
     data = _data(envelope.data, route.model, "data")
-    call_ref = envelope.callref or delivery.attributes.get("callRef")
+    call_ref = envelope.callref or _call_ref(delivery.attributes.get("callRef"))
     robot_id = getattr(data, "robot_id", None)
     return Message(envelope.type, envelope.source, envelope.id, data, robot_id, call_ref)
 
 
 def _event(delivery: Delivery) -> Message:
     event = read_megazord_event(delivery.body)
-    call_ref = delivery.attributes.get("callRef")
+    call_ref = _call_ref(delivery.attributes.get("callRef"))
     return Message(EVENT_TYPE, EVENT_SOURCE, event.message_id, event, event.robot_id, call_ref)
 
 
@@ -69,7 +71,7 @@ def _data(content: JsonObject, model: type[BaseModel], where: str) -> BaseModel:
 
 def identify(delivery: Delivery) -> Identity:
     """Whatever can be made out of a body that could not be read as a message. Never raises."""
-    call_ref = delivery.attributes.get("callRef")
+    call_ref = _call_ref(delivery.attributes.get("callRef"))
     try:
         body = read_json(delivery.body)
     except MessageError:
@@ -77,12 +79,22 @@ def identify(delivery: Delivery) -> Identity:
     data = body.get("data")
     robot_id = data.get("robotId") if isinstance(data, dict) else None
     return Identity(
-        type=str(body.get("type", "unknown"))[:128],
-        source=str(body.get("source", "unknown"))[:128],
-        id=str(body.get("id", delivery.id))[:128],
+        type=_word(body.get("type"), "unknown"),
+        source=_word(body.get("source"), "unknown"),
+        id=_word(body.get("id"), delivery.id),
         robot_id=robot_id if _is_robot_id(robot_id) else None,
-        call_ref=call_ref,
+        call_ref=_call_ref(body.get("callref")) or call_ref,
     )
+
+
+def _word(value: object, otherwise: str) -> str:
+    return str(value)[:128] if isinstance(value, str | int) and value != "" else otherwise
+
+
+def _call_ref(value: object) -> str | None:
+    """A reference that the database can keep; any other isn't worth refusing a message that is good otherwise."""
+    is_good = isinstance(value, str) and _CALL_REF.fullmatch(value) is not None
+    return str(value) if is_good else None
 
 
 def _is_robot_id(value: object) -> bool:

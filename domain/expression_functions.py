@@ -6,6 +6,7 @@ age 0. Everything is bounded: the newest 2,000 events, looked up by name in an i
 
 import math
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,7 +48,7 @@ class Facts:
     def __init__(self, moment: Moment) -> None:
         self.moment = moment
         self.left_out = max(0, len(moment.events) - MAX_EVENTS)
-        self._by_name: dict[str, list[Event]] | None = None
+        self._by_name: Mapping[str, list[Event]] | None = None
         self._minutes: dict[str, list[int]] = {}
         self._zone: ZoneInfo | None = None
 
@@ -125,10 +126,10 @@ def _created(event: Event) -> int:
     return event.created_at_ms
 
 
-def _index(events: Iterable[Event]) -> dict[str, list[Event]]:
-    by_name: dict[str, list[Event]] = {}
+def _index(events: Iterable[Event]) -> Mapping[str, list[Event]]:
+    by_name: defaultdict[str, list[Event]] = defaultdict(list)
     for event in events:
-        by_name.setdefault(event.name, []).append(event)
+        by_name[event.name].append(event)
     return by_name
 
 

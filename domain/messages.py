@@ -16,6 +16,7 @@ from domain.errors import MessageError
 from domain.wire import JsonObject, RobotId, RowId, WireTime, read_json
 
 Token = Annotated[str, Field(strict=True, pattern=r"^[!-~]{1,128}$")]  # printable ASCII without blanks: safe as a key
+_MOST_PROBLEMS, _PART_CHARACTERS = 10, 80
 CallRef = Annotated[str, Field(strict=True, pattern=r"^[ -~]{1,128}$")]
 
 
@@ -155,11 +156,17 @@ def error_result(robot_id: int, about: tuple[str, str, str], kind: str, reason: 
 
 
 def problems_of(error: ValidationError) -> str:
-    """All problems of a pydantic error in one line, each with its path: `data.stepId: Field required`."""
+    """The problems of a pydantic error in one line, each with its path: `data.stepId: Field required`.
+
+    Bounded, because a message may bring as many and as long unknown fields as fit into it.
+    """
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
     lines = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        path = ".".join(str(part) for part in problem["loc"]) or "message"
+    for problem in problems[:_MOST_PROBLEMS]:
+        path = ".".join(str(part)[:_PART_CHARACTERS] for part in problem["loc"]) or "message"
         lines.append(f"{path}: {problem['msg'].removeprefix('Value error, ')}")
+    if len(problems) > _MOST_PROBLEMS:
+        lines.append(f"and {len(problems) - _MOST_PROBLEMS} more")
     return "; ".join(lines)
 
 
@@ -176,7 +183,7 @@ def read_megazord_event(body: str) -> MegazordEvent:
     """Read an event in Megazord's envelope, SNS-wrapped or flat. Raises MessageError that names every bad field."""
     read = read_json(body)
     if read.get("Type") == "Notification" and isinstance(read.get("Message"), str):
-        read = read_json(read["Message"])
+        read = _wrapped(read["Message"])
     payload = read.get("payload", read)
     try:
         event = MegazordEvent.model_validate(payload)
@@ -188,6 +195,13 @@ def read_megazord_event(body: str) -> MegazordEvent:
             f"addressed to robot {addressee[:20]}, but the event is of robot {event.robot_id}", kind="foreign-robot"
         )
     return event
+
+
+def _wrapped(text: str) -> JsonObject:
+    try:
+        return read_json(text)
+    except MessageError as error:
+        raise MessageError(f"inside the SNS notification: {error}", kind=error.kind) from None
 
 
 def _addressee(read: JsonObject) -> str | None:

@@ -19,10 +19,17 @@ JsonObject = dict[str, Any]  # what json.loads gives: the one place where Any is
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> JsonObject:
     read = dict(pairs)
     if len(read) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise MessageError(f"the key {twice[:80]!r} stands twice in one object", kind="duplicate-key")
+        raise MessageError(f"the key {_first_repeated(pairs)[:80]!r} stands twice in one object", kind="duplicate-key")
     return read
+
+
+def _first_repeated(pairs: list[tuple[str, Any]]) -> str:
+    seen: set[str] = set()  # a list would take minutes for the keys that fit into a message
+    for name, _ in pairs:
+        if name in seen:
+            return name
+        seen.add(name)
+    return ""
 
 
 def _no_constant(text: str) -> None:
@@ -33,6 +40,7 @@ def read_json(text: str) -> JsonObject:
     """Parse one JSON object. Raises MessageError for anything that two readers could understand differently."""
     try:
         read = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+        is_text = "\\u" not in text or not _SURROGATE.search(json.dumps(read, ensure_ascii=False))
     except RecursionError:
         raise MessageError("nested too deeply to be read", kind="not-json") from None
     except json.JSONDecodeError as error:
@@ -42,7 +50,7 @@ def read_json(text: str) -> JsonObject:
         raise MessageError("a number has too many digits to be read", kind="not-json") from None
     if not isinstance(read, dict):
         raise MessageError(f"expected a JSON object, found {type(read).__name__}", kind="not-an-object")
-    if "\\u" in text and _SURROGATE.search(json.dumps(read, ensure_ascii=False)):
+    if not is_text:
         raise MessageError("holds half of a surrogate pair, which is not text", kind="not-text")
     return read
 
@@ -74,7 +82,7 @@ def _read_time(value: object) -> datetime:
     if not isinstance(value, str):
         raise ValueError("expected an ISO 8601 time as text, such as 2025-11-25T08:40:00Z")  # noqa: TRY004  pydantic wants ValueError
     try:
-        at = datetime.fromisoformat(value)
+        at = datetime.fromisoformat(value if value.isprintable() else "")  # Python skips a NUL within
     except ValueError:
         raise ValueError("expected an ISO 8601 time, such as 2025-11-25T08:40:00Z") from None
     if at.tzinfo is None:

@@ -123,7 +123,7 @@ class World:
     async def leftovers(self) -> dict[str, object]:
         """What is still there: rows that should be gone when all work is done, messages, open subscriptions."""
         left: dict[str, object] = {}
-        for table in ("outbox", "timer", "attempt", "lease", "parked_body"):
+        for table in ("outbox", "timer", "attempt", "lease WHERE name <> 'retention'", "parked_body"):
             rows = await self.database.fetch(f"SELECT COUNT(*) FROM {table}")  # noqa: S608  a table name of ours
             if rows[0][0]:
                 left[table] = rows[0][0]
@@ -134,6 +134,19 @@ class World:
             left["subscriptions"] = [subscription.id for subscription in active]
         return left
 
+    async def pass_time(self, to_ms: int) -> None:
+        """Turn the clock to `to_ms`, stopping at every timer that becomes due on the way until all is quiet again."""
+        await self.quiet()
+        while (due_ms := await self._next_due_ms(to_ms)) is not None:
+            self.clock.set(due_ms)
+            await self.quiet()
+        self.clock.set(to_ms)
+
+    async def _next_due_ms(self, to_ms: int) -> int | None:
+        sql = "SELECT MIN(due_at_ms) FROM timer WHERE due_at_ms > ? AND due_at_ms < ?"
+        rows = await self.database.fetch(sql, (self.clock.now_ms(), to_ms))
+        return None if rows[0][0] is None else int(rows[0][0])
+
     def results(self, robot_id: int) -> list[dict[str, Any]]:
         """What lies in a robot's queue, in the order in which it came."""
         queue = f"{self.settings.queues.robot_prefix}{robot_id}"
@@ -142,16 +155,29 @@ class World:
         return [json.loads(body) for body in self.sqs.bodies(queue)]
 
 
+@dataclass(frozen=True, slots=True)
+class Repeating:
+    """Sends what Megazord sends `copies` times."""
+
+    sender: SqsSender
+    copies: int
+
+    async def send(self, queue_name: str, body: str, attributes: Mapping[str, str]) -> bool:
+        """True once every copy is on the queue."""
+        sent = await asyncio.gather(*(self.sender.send(queue_name, body, attributes) for _ in range(self.copies)))
+        return all(sent)
+
+
 @asynccontextmanager
 async def world(
-    database: Path | MysqlAddress, *, start_ms: int = MORNING_MS, **sections: Mapping[str, Any]
+    database: Path | MysqlAddress, *, start_ms: int = MORNING_MS, copies: int = 1, **sections: Mapping[str, Any]
 ) -> AsyncIterator[World]:
-    """Everything but the daemon, with all queues of the topology created."""
+    """Everything but the daemon, with all queues of the topology created; Megazord sends `copies` of each event."""
     clock = ManualClock(start_ms)
     async with AsyncExitStack() as stack:
         sqs = await stack.enter_async_context(SqsServer())
         sender = await stack.enter_async_context(SqsSender(sqs.url))
-        megazord = await stack.enter_async_context(MegazordSimulator(sender, clock))
+        megazord = await stack.enter_async_context(MegazordSimulator(Repeating(sender, copies), clock))
         managers = await stack.enter_async_context(MicroManagersSimulator(clock))
         settings = settings_for(sqs.url, megazord.url, managers.url, database, **sections)
         async with open_sqs(settings) as client:

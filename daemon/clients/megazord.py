@@ -11,6 +11,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from daemon.clients.http import Request, Upstream, broken_contract, call, read_answer
+from daemon.log import LogEvent
 from daemon.probe import Probe, unobserved
 from domain.errors import RuleViolation
 from domain.messages import SourceEvent
@@ -96,7 +97,7 @@ class HttpMegazord:
             raise broken_contract(self._upstream, request, "the answer holds another robot's event")
         events = sorted((_event(answer) for answer in answers if answer.event_name == name), key=_time_order)
         if len(events) > NEWEST_PER_NAME:
-            _log.warning("history.truncated", robot_id=robot_id, event_name=name, found=len(events))
+            _log.warning(LogEvent.HISTORY_TRUNCATED, robot_id=robot_id, event_name=name, found=len(events))
         return events[-NEWEST_PER_NAME:]
 
 

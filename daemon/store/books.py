@@ -17,7 +17,10 @@ _JOURNAL = (
 )
 _READ_ATTEMPTS = "SELECT attempts, deferrals, first_at_ms, {now_ms} FROM attempt WHERE queue = ? AND delivery_id = ?"
 _FORGET_ATTEMPTS = "DELETE FROM attempt WHERE queue = ? AND delivery_id = ?"
-_WRITE_ATTEMPTS = "INSERT INTO attempt (queue, delivery_id, attempts, deferrals, first_at_ms, last_at_ms) VALUES (?, ?, ?, ?, ?, {now_ms})"
+_WRITE_ATTEMPTS = (
+    "INSERT INTO attempt (queue, delivery_id, attempts, deferrals, first_at_ms, last_at_ms) "
+    "VALUES (?, ?, ?, ?, ?, {now_ms})"
+)
 _REASON_CHARS = 2000
 
 

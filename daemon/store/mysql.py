@@ -14,7 +14,7 @@ from typing import TypeVar
 from daemon.probe import Probe, unobserved
 from daemon.store.database import Claim, Row, Value, Write
 from daemon.store.migrate import RunFile
-from daemon.store.mysql_connection import Connection, MysqlAddress, Rerun, Result, connect
+from daemon.store.mysql_connection import Connection, MysqlAddress, Rerun, Result, connect, literal
 from daemon.store.mysql_pool import Pool
 from domain.errors import Conflict, Unavailable
 
@@ -49,8 +49,7 @@ def _text(connection: Connection, sql: str, args: Sequence[Value]) -> str:
     parts = _parts(sql, MARIADB_COLLATION if connection.is_mariadb else MYSQL_COLLATION)
     if len(parts) != len(args) + 1:
         raise ValueError(f"{len(args)} arguments for {len(parts) - 1} placeholders: {sql}")
-    escape = connection.escape
-    return parts[0] + "".join([escape(value) + part for value, part in zip(args, parts[1:], strict=True)])
+    return parts[0] + "".join([literal(value) + part for value, part in zip(args, parts[1:], strict=True)])
 
 
 def _packets(connection: Connection, writes: Sequence[Write]) -> Iterator[tuple[Sequence[Write], list[str]]]:

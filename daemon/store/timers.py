@@ -8,7 +8,10 @@ from daemon.timers import TimerRow
 from domain.errors import Conflict
 
 _SELECT = "SELECT id FROM timer WHERE due_at_ms <= ? AND lease_until_ms <= {now_ms} ORDER BY due_at_ms, id LIMIT ?"
-_UPDATE = "UPDATE timer SET lease_owner = ?, lease_until_ms = {now_ms} + ?, fence = fence + 1, claims = claims + 1 WHERE id IN ({ids})"
+_UPDATE = (
+    "UPDATE timer SET lease_owner = ?, lease_until_ms = {now_ms} + ?, fence = fence + 1, claims = claims + 1 "
+    "WHERE id IN ({ids})"
+)
 _READ = (
     "SELECT id, type, data, call_ref, due_at_ms, fence, claims FROM timer WHERE id IN ({ids}) ORDER BY due_at_ms, id"
 )

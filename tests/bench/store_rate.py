@@ -18,7 +18,7 @@ from tests.mariadb import MariaDb
 TABLES = (
     "CREATE TABLE seen (id VARCHAR(64) NOT NULL PRIMARY KEY, at_ms BIGINT NOT NULL) {table_options}",
     "CREATE TABLE state (id VARCHAR(64) NOT NULL PRIMARY KEY, version INTEGER NOT NULL, body TEXT) {table_options}",
-    "CREATE TABLE box (id VARCHAR(64) NOT NULL PRIMARY KEY, held INTEGER, body TEXT, UNIQUE (held, id)) {table_options}",
+    "CREATE TABLE box (id VARCHAR(64) PRIMARY KEY, held INTEGER, body TEXT, UNIQUE (held, id)) {table_options}",
 )
 BODY = '{"robotId": 4, "text": "' + "x" * 400 + '"}'
 CLAIM = Claim(

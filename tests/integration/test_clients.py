@@ -259,13 +259,13 @@ async def test_nobody_listening_is_unavailable(http: httpx.AsyncClient) -> None:
     assert raised.value.dependency == "micro-managers"
 
 
-async def test_an_answer_that_is_no_json_breaks_the_contract(client: Megazord, megazord: MegazordSimulator) -> None:
-    """A 201 nobody can read is told as such; the subscription exists, and only Megazord knows its id."""
+async def test_an_answer_that_is_no_json_means_later(client: Megazord, megazord: MegazordSimulator) -> None:
+    """A maintenance page served as success must refuse no message for good: the neighbour counts as unavailable."""
     megazord.faults.add(Fault(FaultKind.MALFORMED, "subscriptions.create"))
 
-    with pytest.raises(RuleViolation, match="megazord broke the contract") as raised:
+    with pytest.raises(Unavailable, match="no JSON") as raised:
         await client.subscribe(ROBOT, ["IN_BED"], UNTIL_MS, None)
-    assert raised.value.kind == "upstream-contract"
+    assert raised.value.dependency == "megazord"
 
 
 async def test_an_event_of_another_robot_is_never_taken(megazord: MegazordSimulator) -> None:

@@ -18,7 +18,7 @@ class Sqs:
 
     client: Any
 
-    async def queue(self, name: str | None = None, **attributes: object) -> str:
+    async def queue(self, name: str | None = None, **attributes: Any) -> str:
         """Create a queue and return its URL."""
         created = await self.client.create_queue(
             QueueName=name or unique("queue"), Attributes={key: str(value) for key, value in attributes.items()}
@@ -44,17 +44,17 @@ class Sqs:
             int(attributes["ApproximateNumberOfMessagesDelayed"]),
         )
 
-    async def redriven(self, dead: str, receives: int, **attributes: object) -> str:
+    async def redriven(self, dead: str, receives: int, **attributes: Any) -> str:
         """Create a queue that dead-letters to `dead` after so many receives."""
         policy = {"deadLetterTargetArn": await self.arn(dead), "maxReceiveCount": receives}
         return await self.queue(RedrivePolicy=json.dumps(policy), **attributes)
 
-    async def send(self, url: str, body: str = "hello", **extra: object) -> Message:
+    async def send(self, url: str, body: str = "hello", **extra: Any) -> Message:
         """Send one message."""
         sent: Message = await self.client.send_message(QueueUrl=url, MessageBody=body, **extra)
         return sent
 
-    async def receive(self, url: str, wait: int = 0, limit: int = 10, **extra: object) -> list[Message]:
+    async def receive(self, url: str, wait: int = 0, limit: int = 10, **extra: Any) -> list[Message]:
         """Receive up to `limit` messages, waiting up to `wait` seconds."""
         answer = await self.client.receive_message(
             QueueUrl=url, MaxNumberOfMessages=limit, WaitTimeSeconds=wait, **extra
@@ -62,7 +62,7 @@ class Sqs:
         messages: list[Message] = answer.get("Messages", [])
         return messages
 
-    async def receive_one(self, url: str, wait: int = 0, **extra: object) -> Message:
+    async def receive_one(self, url: str, wait: int = 0, **extra: Any) -> Message:
         """Receive the one message that there must be."""
         (message,) = await self.receive(url, wait, **extra)
         return message

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,8 @@ async def test_system_attributes_are_all_there(sqs: Sqs, parameter: str) -> None
     """Both spellings of the parameter bring the four attributes that every delivery has."""
     url = await sqs.queue()
     await sqs.send(url)
-    attributes = (await sqs.receive_one(url, **{parameter: ["All"]}))["Attributes"]
+    extra: dict[str, Any] = {parameter: ["All"]}
+    attributes = (await sqs.receive_one(url, **extra))["Attributes"]
     assert {"SenderId", "SentTimestamp", "ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp"} <= set(
         attributes
     )

@@ -46,9 +46,7 @@ async def test_lists_come_in_pages(sqs: Sqs) -> None:
     """Following the tokens brings every queue once."""
     prefix = unique("paged")
     urls = [await sqs.queue(f"{prefix}-{index}") for index in range(5)]
-    pages = sqs.client.get_paginator("list_queues").paginate(
-        QueueNamePrefix=prefix, PaginationConfig={"PageSize": 2}
-    )
+    pages = sqs.client.get_paginator("list_queues").paginate(QueueNamePrefix=prefix, PaginationConfig={"PageSize": 2})
     listed = [page.get("QueueUrls", []) async for page in pages]
     assert [len(page) for page in listed] == [2, 2, 1]
     assert sorted(url for page in listed for url in page) == urls

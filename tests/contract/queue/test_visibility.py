@@ -1,5 +1,7 @@
 """Who sees a message when: delays, visibility, receipt handles, deletes."""
 
+from typing import Any
+
 import pytest
 
 from tests.contract.queue.sqs import Sqs, refusal
@@ -187,7 +189,8 @@ async def test_a_handle_of_another_queue_is_refused(sqs: Sqs) -> None:
 async def test_a_delayed_message_comes_after_its_delay(sqs: Sqs, by: str) -> None:
     """A delay of the message or of the queue hides it first, and a poll gets it when it is due."""
     url = await sqs.queue(DelaySeconds=1 if by == "queue" else 0)
-    await sqs.send(url, **({"DelaySeconds": 1} if by == "message" else {}))
+    extra: dict[str, Any] = {"DelaySeconds": 1} if by == "message" else {}
+    await sqs.send(url, **extra)
     assert await sqs.counts(url) == (0, 0, 1)
     assert await sqs.receive(url) == []
     assert len(await sqs.receive(url, 5)) == 1

@@ -1,7 +1,10 @@
 """What goes in comes out, on both engines."""
 
 import asyncio
+import random
 import time
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -31,6 +34,53 @@ async def test_every_text_comes_back_as_it_was(things: AnyDatabase, text: str) -
         await things.apply([Write(PUT, (text, 1, text, text.encode()), rows=1)])
         rows = await things.fetch("SELECT k, body, data FROM thing WHERE k = ? AND body = ?", (text, text))
     assert rows == [(text, text, text.encode())]
+
+
+async def test_no_mixture_of_special_characters_breaks_out(things: AnyDatabase) -> None:
+    """Quotes, escapes, comments and ends of statements in any order are data, side by side in one statement."""
+    chance = random.Random(5)
+    alphabet = [
+        "'",
+        '"',
+        "\\",
+        "%",
+        "?",
+        ";",
+        "--",
+        "#",
+        "/*",
+        "*/",
+        "\x00",
+        "\n",
+        "\r",
+        "\x1a",
+        "`",
+        "\u00a5",
+        "\u20a9",
+        "🤖",
+    ]
+    async with asyncio.timeout(20):
+        for _ in range(50):
+            texts = tuple("".join(chance.choices(alphabet, k=chance.randrange(12))) for _ in range(20))
+            values: tuple[Value, ...] = (*texts, *(text.encode() for text in texts))
+            sql = "SELECT " + ", ".join("?" * len(values))
+            assert await things.fetch(sql, values) == [values]
+
+
+@pytest.mark.parametrize("number", [0.0, -0.5, 0.1, 1e-300, 1.7976931348623157e308, 123456789.125])
+async def test_floats_are_exact(things: AnyDatabase, number: float) -> None:
+    """A float is no rounded decimal."""
+    async with asyncio.timeout(10):
+        ((value,),) = await things.fetch("SELECT ?", (number,))
+    assert (value, type(value)) == (number, float)
+
+
+@pytest.mark.parametrize("value", [Decimal(1), ["list"], {"a": 1}])
+async def test_other_types_are_refused(things: AnyDatabase, value: Any) -> None:
+    """What the seam doesn't name is a mistake of the caller on both engines."""
+    async with asyncio.timeout(10):
+        with pytest.raises(Exception, match=r"not supported|no SQL value"):
+            await things.fetch("SELECT ?", (value,))
 
 
 async def test_keys_differ_by_case_accent_blank_and_form(things: AnyDatabase) -> None:
