@@ -1,25 +1,86 @@
-# Every target sets up what it needs; `make help` lists them.
+# Every target sets up what it needs by itself; `make help` lists them.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint fmt types arch bench docs clean lock system
+.PHONY: help setup system demo test check lint fmt types arch bench docs lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 T ?= tests
+SOURCES := domain handlers daemon localstack tests
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# uv comes from the lock too, its hash checked; where it can't run, pip installs the same lock.
 $(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "robotd needs Python 3.11 to 3.13; name one with PYTHON=..."; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "no venv module: install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "robotd needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
+	  || { echo "this Python has no venv module; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "installing the locked dependencies into .venv"
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
-	@$(BIN)/python -m pip install --quiet --require-hashes --requirement .venv/uv.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock 2>/dev/null \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/uv.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock \
 	  || $(BIN)/python -m pip install --quiet --compile --require-hashes --requirement requirements.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --compile-bytecode --editable . \
-	  || $(BIN)/python -m pip install --quiet --no-deps --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --compile-bytecode --editable . \
+	  || $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q $(SOURCES)
 	@touch $(STAMP)
 
 setup: $(STAMP) ## virtual environment with the locked dependencies, bytecode compiled
+
+# The tests start a MariaDB of their own; root gets its packages installed, others are told what to do.
+system:
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing MariaDB for the tests"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	      mariadb-server-core mariadb-client-core >/dev/null; \
+	  else \
+	    echo "MariaDB is missing: its tests will be skipped by name. To run them: sudo apt-get install mariadb-server-core mariadb-client-core"; \
+	  fi; fi
+
+demo: $(STAMP) ## a day in one home, in the terminal: no AWS, no MySQL, no Docker
+	@$(BIN)/robotd demo
+
+test: $(STAMP) system ## every test, MariaDB included; one part with T=tests/unit
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
+	$(BIN)/python -m pytest $(T)
+
+check: lint types arch test ## what CI runs: lint, types, rooms, tests
+
+lint: $(STAMP) ## ruff with all rules, format, Dockerfile
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/hadolint Dockerfile
+
+fmt: $(STAMP) ## format, and fix what can be fixed by itself
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+types: $(STAMP) ## mypy strict on source and tests
+	@$(BIN)/mypy --no-error-summary
+
+arch: $(STAMP) ## the rooms and who may import whom
+	@$(BIN)/lint-imports --no-logo >.venv/arch.txt || { cat .venv/arch.txt; exit 1; }
+
+bench: $(STAMP) system ## messages/s and CPU against a bare loop, in one run
+	@$(BIN)/python -m tests.bench.spine
+	@$(BIN)/python tests/bench/store_rate.py
+	@$(BIN)/python tests/bench/expressions_cost.py
+
+docs: $(STAMP) ## write the generated pages anew
+	@$(BIN)/python -m daemon.settings_report docs/configuration.md
+
+lock: $(STAMP) ## resolve the dependencies anew: all, and what the image needs
+	@$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --all-extras --universal --generate-hashes --no-emit-index-url \
+	  --no-annotate --python-version 3.11 --custom-compile-command "make lock" --output-file requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --quiet --constraint requirements.lock --universal --generate-hashes \
+	  --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command "make lock" \
+	  --output-file requirements-image.lock
+
+clean: ## remove everything that the other targets made
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

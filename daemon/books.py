@@ -32,8 +32,8 @@ class Entry:
 class Books(Protocol, Generic[Work]):
     """Inbox, attempts and journal. Every method raises Unavailable when the database can't be reached."""
 
-    async def seen(self, message: Message) -> bool:
-        """Whether this message was handled before."""
+    async def seen(self, delivery: Delivery, message: Message) -> bool:
+        """Whether this message was handled before, or this claim of a timer has been replaced."""
         ...
 
     def begin(self, delivery: Delivery, identity: Identity) -> Work:

@@ -160,9 +160,8 @@ class Consumer:
                 self._troubled(error)
                 await self._pause(backoff_s(failures, 1.0, 20.0, random.random()))  # noqa: S311  jitter
                 continue
-            if failures:
-                failures = 0
-                self._gate.restored("sqs")
+            failures = 0
+            self._gate.restored("sqs")  # also when not a poll but a delete had found it lost
 
     async def keep(self) -> None:
         """Renew visibility and flush deletes, for ever; cancelled only after `drain`."""

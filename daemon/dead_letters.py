@@ -11,6 +11,16 @@ from domain.errors import Unavailable
 from domain.wire import MAX_MESSAGE_BYTES, iso, write_json
 
 _MOST_ATTRIBUTES = 10
+_OURS = (
+    "errorKind",
+    "errorMessage",
+    "handler",
+    "attempts",
+    "firstAttemptAt",
+    "lastAttemptAt",
+    "sourceQueue",
+    "bodyKeptAs",  # not on every letter, but its place is kept free
+)
 _REASON_CHARS = 1000
 _KEPT_HEAD_CHARS = 4000
 
@@ -35,10 +45,7 @@ class DeadLetters:
     async def bury(self, delivery: Delivery, rejection: Rejection) -> None:
         """Send the copy. Raises Unavailable; then nothing was deleted and the delivery comes back."""
         queue = self.queue_of(delivery.queue)
-        letter = Outgoing(delivery.body, _attributes(delivery, rejection))
-        if letter.size > MAX_MESSAGE_BYTES or not letter.body:
-            await self.bodies.park_body(delivery.id, delivery.body)
-            letter = Outgoing(_stand_in(delivery), {**letter.attributes, "bodyKeptAs": delivery.id})
+        letter = await self._letter(delivery, rejection)
         try:
             errors = await self.sqs.send(queue, [letter])
         except QueueMissing:
@@ -47,10 +54,21 @@ class DeadLetters:
         if errors[0] is not None:
             raise errors[0]
 
+    async def _letter(self, delivery: Delivery, rejection: Rejection) -> Outgoing:
+        reason, own = _reason(delivery, rejection), _own(delivery)
+        letter = Outgoing(delivery.body, {**reason, **own})
+        if letter.size > MAX_MESSAGE_BYTES or not letter.body:
+            await self.bodies.park_body(delivery.id, delivery.body)
+            letter = Outgoing(_stand_in(delivery), {**letter.attributes, "bodyKeptAs": delivery.id})
+        if letter.size > MAX_MESSAGE_BYTES:  # attributes count like the body, and alone may fill a message
+            name = f"{delivery.id}:attributes"
+            await self.bodies.park_body(name, json.dumps(dict(delivery.attributes)))
+            letter = Outgoing(letter.body, {**reason, "bodyKeptAs": delivery.id, "attributesKeptAs": name})
+        return letter
 
-def _attributes(delivery: Delivery, rejection: Rejection) -> Mapping[str, str]:
-    """Seven of ours, then the message's own as far as SQS's limit of ten allows; the rest as one JSON attribute."""
-    attributes = {
+
+def _reason(delivery: Delivery, rejection: Rejection) -> Mapping[str, str]:
+    return {
         "errorKind": rejection.kind,
         "errorMessage": _printable(rejection.reason)[:_REASON_CHARS],
         "handler": rejection.handler,
@@ -59,11 +77,12 @@ def _attributes(delivery: Delivery, rejection: Rejection) -> Mapping[str, str]:
         "lastAttemptAt": iso(rejection.last_at_ms),
         "sourceQueue": delivery.queue,
     }
-    own = {name: text for name, text in delivery.attributes.items() if name not in attributes and text}
-    room = _MOST_ATTRIBUTES - len(attributes) - 1  # one is kept free for `bodyKeptAs`
-    if len(own) <= room:
-        return {**attributes, **own}
-    return {**attributes, "originalAttributes": json.dumps(own)}
+
+
+def _own(delivery: Delivery) -> Mapping[str, str]:
+    """The message's own attributes, as one of JSON when SQS's limit of ten leaves no room for them beside ours."""
+    own = {name: text for name, text in delivery.attributes.items() if name not in _OURS and text}
+    return own if len(own) <= _MOST_ATTRIBUTES - len(_OURS) else {"originalAttributes": json.dumps(own)}
 
 
 def _printable(text: str) -> str:

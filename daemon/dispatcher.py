@@ -84,15 +84,17 @@ class Dispatcher(Generic[Work]):
             return self.outcome_of(error)
 
     async def _handle(self, delivery: Delivery, message: Message) -> Outcome:
+        looks = delivery.reads != TIMERS  # a timer that was just claimed needs no second look
         for _ in range(_CONFLICT_TRIES):
             try:
-                return await self._once(delivery, message)
+                return await self._once(delivery, message, looks=looks)
             except Conflict as error:
-                conflict = error  # somebody else was first: read again, the inbox may know the message now
+                conflict = error  # somebody else was first: read again, the message may be known now
+                looks = True
         raise conflict
 
-    async def _once(self, delivery: Delivery, message: Message) -> Outcome:
-        if delivery.reads != TIMERS and await self._books.seen(message):
+    async def _once(self, delivery: Delivery, message: Message, *, looks: bool) -> Outcome:
+        if looks and await self._books.seen(delivery, message):
             return Done("duplicate")
         await self._probe("after_seen")
         work = self._books.begin(delivery, message.identity)
@@ -112,8 +114,8 @@ class Dispatcher(Generic[Work]):
             case Unavailable():
                 self._lost(error)
                 cap_s = self._policy.unavailable_cap_s
-                wait_s = error.after_s if error.after_s is not None else max(1.0, random.random() * cap_s)  # noqa: S311  jitter
-                return Retry(wait_s, str(error), counts=False)
+                wait_s = error.after_s if error.after_s is not None else random.random() * cap_s  # noqa: S311  jitter
+                return Retry(max(1.0, wait_s), str(error), counts=False)
             case Conflict():
                 return Retry(1.0, str(error))
             case TimeoutError():

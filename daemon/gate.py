@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
@@ -21,6 +22,7 @@ class Gate:
         self._open = asyncio.Event()
         self._open.set()
         self._closed = asyncio.Event()
+        self._is_ending = False
 
     def lost(self, dependency: str, reason: str) -> None:
         """A dependency did not answer. Logged the first time only."""
@@ -29,8 +31,9 @@ class Gate:
         self._lost.add(dependency)
         _log.warning(LogEvent.DEPENDENCY_LOST, dependency=dependency, reason=reason)
         if dependency == DATABASE:
-            self._open.clear()
             self._closed.set()
+            if not self._is_ending:
+                self._open.clear()
 
     def restored(self, dependency: str) -> None:
         """A dependency answered. Logged only after a loss."""
@@ -48,16 +51,19 @@ class Gate:
         return frozenset(self._lost)
 
     async def wait(self) -> None:
-        """Return once the database is there."""
+        """Return once the database is there, or the process ends."""
         await self._open.wait()
+
+    def end(self) -> None:
+        """Let go whoever waits: without the database the process must still be able to stop."""
+        self._is_ending = True
+        self._open.set()
 
     async def probe_database(self, ping: Callable[[], Awaitable[object]]) -> None:
         """For ever: while the database is lost, ask it until it answers."""
         while True:
             await self._closed.wait()
-            try:
+            await asyncio.sleep(_PING_EVERY_S)  # also ahead of the first: a database that only reads would flap
+            with suppress(Unavailable):
                 await ping()
-            except Unavailable:
-                await asyncio.sleep(_PING_EVERY_S)
-            else:
                 self.restored(DATABASE)

@@ -54,6 +54,7 @@ class Daemon:
         self._drain_timeout_s = drain_timeout_s
         self._stalled_after_s = stalled_after_s
         self._stop = asyncio.Event()
+        self._is_broken = False
 
     def stop(self) -> None:
         """Begin to drain."""
@@ -77,12 +78,21 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             keepers = [group.create_task(keeper) for keeper in self._keepers()]
             pollers = [group.create_task(poller) for poller in self._pollers()]
+            for part in (*keepers, *pollers):
+                part.add_done_callback(self._part_ended)
             await self._stop.wait()
             ending = await self._drain(pollers)
             for task in (*pollers, *keepers):
                 task.cancel()
         _log.info(LogEvent.DAEMON_STOPPED, ending=ending.name)
         return ending
+
+    def _part_ended(self, part: asyncio.Task[None]) -> None:
+        """A part that is cancelled by whom ever would leave a daemon that looks well and is deaf: stop, and say so."""
+        if not self._stop.is_set():
+            self._is_broken = True
+            _log.error(LogEvent.DAEMON_FAILED, reason=f"{part.get_coro()} ended although nobody asked for it")
+            self._stop.set()
 
     def _keepers(self) -> list[Coroutine[None, None, None]]:
         parts = self._parts
@@ -105,10 +115,13 @@ class Daemon:
         sources: tuple[Consumer | Timers, ...] = (*parts.consumers, parts.timers)
         for source in sources:
             source.stop()
+        parts.gate.end()
         await asyncio.wait(pollers, timeout=max(0.0, deadline_s - loop.time()))
         left_s = max(0.0, deadline_s - loop.time())
         late = await asyncio.gather(*(source.drain(left_s) for source in sources))
         await self._flush()
+        if self._is_broken:
+            return Ending.FAILED
         return Ending.HANDED_BACK if any(late) else Ending.CLEAN
 
     async def _flush(self) -> None:

@@ -14,10 +14,10 @@ import structlog
 from daemon.batcher import Batcher
 from daemon.log import LogEvent
 from daemon.sqs import BATCH, Sqs, StaleHandle
-from domain.errors import Unavailable
+from domain.errors import RobotdError, Unavailable
 
 _log = structlog.get_logger()
-_DELETE_TRIES = 3
+_TRIES = 3
 _LONGEST_VISIBILITY_S = 43_200
 
 
@@ -52,7 +52,7 @@ class Ownership:
     async def delete(self, handle: str) -> None:
         """Delete the message, with others that wait. Raises Unavailable; a lost receipt is logged, not raised."""
         self.forget(handle)
-        for tries_left in reversed(range(_DELETE_TRIES)):
+        for tries_left in reversed(range(_TRIES)):
             try:
                 await self._deletes.submit(handle)
             except StaleHandle as error:
@@ -80,13 +80,26 @@ class Ownership:
             self.forget(handle)
         async with self._renewing:
             for start in range(0, len(handles), BATCH):
-                batch = [(handle, 0) for handle in handles[start : start + BATCH]]
-                try:
-                    await self._sqs.change_visibility(self._queue, batch)
-                except Unavailable as error:
-                    _log.warning(LogEvent.MESSAGE_RELEASED, queue=self._queue, reason=str(error), count=0)
-                else:
-                    _log.info(LogEvent.MESSAGE_RELEASED, queue=self._queue, count=len(batch))
+                await self._release(list(handles[start : start + BATCH]))
+
+    async def _release(self, handles: list[str]) -> None:
+        left: list[tuple[str, Exception]] = []
+        for _ in range(_TRIES):
+            left = await self._try_to_release(handles)
+            handles = [handle for handle, _ in left]
+            if not handles:
+                return
+        _log.warning(LogEvent.MESSAGE_RENEWAL_FAILED, queue=self._queue, reason=str(left[0][1]), count=len(left))
+
+    async def _try_to_release(self, handles: list[str]) -> list[tuple[str, Exception]]:
+        """Returns what is worth another try: a stale receipt is not."""
+        try:
+            errors = await self._sqs.change_visibility(self._queue, [(handle, 0) for handle in handles])
+        except RobotdError as error:
+            return [(handle, error) for handle in handles]
+        _log.info(LogEvent.MESSAGE_RELEASED, queue=self._queue, count=errors.count(None))
+        failed = [(handle, error) for handle, error in zip(handles, errors, strict=True) if error is not None]
+        return [(handle, error) for handle, error in failed if not isinstance(error, StaleHandle)]
 
     async def run(self) -> None:
         """Renew and flush for ever."""
@@ -94,6 +107,7 @@ class Ownership:
             group.create_task(self._deletes.run())
             group.create_task(self._changes.run())
             group.create_task(self._renew_for_ever())
+            group.create_task(self._drop_for_ever())
 
     async def drained(self) -> None:
         """Return when every delete and every change is told to SQS."""
@@ -102,13 +116,21 @@ class Ownership:
 
     async def _renew_for_ever(self) -> None:
         while True:
-            if not self._held:
-                self._anything.clear()
-                await self._anything.wait()
-            await asyncio.sleep(min(1.0, self._timeout_s / 10))
-            self._drop_expired()
+            await self._next_look()
             async with self._renewing:
                 await self._renew_due()
+
+    async def _drop_for_ever(self) -> None:
+        """Beside the renewal: one that hangs must not hide that the time has run out."""
+        while True:
+            await self._next_look()
+            self._drop_expired()
+
+    async def _next_look(self) -> None:
+        while not self._held:
+            self._anything.clear()
+            await self._anything.wait()
+        await asyncio.sleep(min(1.0, self._timeout_s / 10))
 
     async def _renew_due(self) -> None:
         margin_s = self._timeout_s / 2
@@ -120,7 +142,7 @@ class Ownership:
         began_s = _now_s()
         try:
             errors = await self._sqs.change_visibility(self._queue, [(handle, self._timeout_s) for handle in handles])
-        except Unavailable as error:
+        except RobotdError as error:  # also a queue that is gone: the daemon has others to serve
             _log.warning(LogEvent.MESSAGE_RENEWAL_FAILED, queue=self._queue, reason=str(error), count=len(handles))
             return
         for handle, problem in zip(handles, errors, strict=True):

@@ -73,6 +73,7 @@ class Relay:
         self._create_queue = create_queue
         self._waiting: dict[str, deque[OutboxRow]] = {}
         self._ready: deque[str] = deque()
+        self._held_until_s: dict[str, float] = {}  # loop time until which a destination's rows are parked
         self._wake = asyncio.Event()
         self._busy = 0
         self._idle = asyncio.Event()
@@ -130,6 +131,10 @@ class Relay:
     async def _serve(self, destination: str) -> None:
         waiting = self._waiting[destination]
         rows = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+        held_s = self._held_until_s.get(destination, 0.0) - asyncio.get_running_loop().time()
+        if held_s > 0:
+            await self._park_all(destination, rows, round(held_s * 1000) + 1)
+            return
         try:
             await self._publish(destination, rows)
         except QueueMissing:
@@ -157,9 +162,12 @@ class Relay:
         if not rows:
             return
         _log.info(LogEvent.OUTBOX_PUBLISHED, destination=destination, count=len(rows))
-        async with asyncio.TaskGroup() as group:
-            for row in rows:
-                group.create_task(self._forget.submit(row.id))
+        results = await asyncio.gather(*(self._forget.submit(row.id) for row in rows), return_exceptions=True)
+        for error in results:
+            if isinstance(error, RobotdError):  # sent all the same: once their claim runs out they are sent again
+                self._gate.lost("database", str(error))
+            elif error is not None:
+                raise error
         await self._probe("relay_after_delete")
 
     async def _forget_sent(self, row_ids: list[str]) -> Sequence[Exception | None]:
@@ -177,15 +185,19 @@ class Relay:
         await self._park(destination, rows, "the queue does not exist")
 
     async def _park(self, destination: str, rows: Sequence[OutboxRow], reason: str) -> None:
-        """What waits behind them is parked too, so that a robot's results keep their order."""
+        """What waits behind them, or comes while they are parked, is parked too: a robot's results keep their order."""
+        tries = max(row.attempts for row in rows) + 1
+        after_s = backoff_s(tries, self._pace.backoff_first_s, self._pace.backoff_cap_s, random.uniform(0.5, 1.0))  # noqa: S311  jitter
+        _log.warning(LogEvent.OUTBOX_PARKED, destination=destination, count=len(rows), after_s=after_s, reason=reason)
+        self._held_until_s[destination] = asyncio.get_running_loop().time() + after_s
+        await self._park_all(destination, rows, after_s * 1000)
+
+    async def _park_all(self, destination: str, rows: Sequence[OutboxRow], after_ms: int) -> None:
         behind = self._waiting[destination]
         parked = [*rows, *behind]
         behind.clear()
-        tries = max(row.attempts for row in rows) + 1
-        after_s = backoff_s(tries, self._pace.backoff_first_s, self._pace.backoff_cap_s, random.uniform(0.5, 1.0))  # noqa: S311  jitter
-        _log.warning(LogEvent.OUTBOX_PARKED, destination=destination, count=len(parked), after_s=after_s, reason=reason)
         try:
-            await self._outbox.park([row.id for row in parked], after_s * 1000)
+            await self._outbox.park([row.id for row in parked], after_ms)
         except (Unavailable, Conflict) as error:
             self._gate.lost("database", str(error))  # their claim runs out, and a sweep finds them
 
@@ -194,9 +206,12 @@ class Relay:
             await self._gate.wait()
             try:
                 rows = await self._outbox.leftovers(_SWEEP_LIMIT)
-            except Unavailable as error:
-                self._gate.lost(error.dependency, str(error))
-                continue
+            except (Unavailable, Conflict) as error:
+                rows = []
+                if isinstance(error, Unavailable):
+                    self._gate.lost(error.dependency, str(error))
+            for row in rows:
+                self._held_until_s.pop(row.destination, None)
             self.offer(rows)
             if len(rows) < _SWEEP_LIMIT:
                 await asyncio.sleep(self._pace.sweep_every_s)

@@ -90,7 +90,7 @@ class Sqs:
             return queue
         if queue not in self._urls:
             reply = await self._call("get_queue_url", QueueName=queue)
-            self._urls[queue] = reply["QueueUrl"]
+            self._urls[queue] = _queue_url(reply)
         return self._urls[queue]
 
     async def receive(self, queue: str, *, limit: int, visibility_timeout_s: int) -> list[Received]:
@@ -140,7 +140,7 @@ class Sqs:
     async def create(self, queue: str, attributes: Mapping[str, str]) -> str:
         """Create a queue, or find the equal one that exists. Raises RobotdError when it exists otherwise."""
         reply = await self._call("create_queue", QueueName=queue, Attributes=dict(attributes))
-        self._urls[queue] = reply["QueueUrl"]
+        self._urls[queue] = _queue_url(reply)
         return self._urls[queue]
 
     async def attributes(self, queue: str) -> dict[str, str]:
@@ -170,7 +170,8 @@ class Sqs:
                 return await call
         except ClientError as error:
             raise _translated(error) from error
-        except (BotoCoreError, HTTPClientError, TimeoutError, OSError) as error:
+        except (BotoCoreError, HTTPClientError, TimeoutError, OSError, AttributeError) as error:
+            # AttributeError: over an answer that is JSON, but not an object, the library itself stumbles.
             raise Unavailable("sqs", f"{type(error).__name__}: {error}"[:300]) from error
 
 
@@ -236,8 +237,18 @@ def _attributes(attributes: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {name: {"DataType": "String", "StringValue": text} for name, text in attributes.items() if text}
 
 
+def _queue_url(reply: Mapping[str, Any]) -> str:
+    url = reply.get("QueueUrl")
+    if not isinstance(url, str):
+        raise Unavailable("sqs", "its answer names no queue url: something else answers in its place")
+    return url
+
+
 def _errors(reply: Mapping[str, Any], count: int) -> list[Exception | None]:
-    errors: list[Exception | None] = [None] * count
+    """One error or None each. What the answer doesn't name did not happen: a proxy's page may come with status 200."""
+    errors: list[Exception | None] = [Unavailable("sqs", "its answer doesn't name the entry") for _ in range(count)]
+    for done in reply.get("Successful", []):
+        errors[int(done["Id"])] = None
     for failed in reply.get("Failed", []):
         errors[int(failed["Id"])] = _error_of(failed.get("Code", ""), failed.get("Message", ""))
     return errors

@@ -13,7 +13,7 @@ from daemon.dispatcher import Dispatcher
 from daemon.gate import Gate
 from daemon.log import LogEvent
 from daemon.probe import Probe
-from domain.errors import Unavailable
+from domain.errors import Conflict, Unavailable
 from domain.ports import Clock
 
 _log = structlog.get_logger()
@@ -175,15 +175,23 @@ class Timers:
                 self._gate.lost(error.dependency, str(error))
                 await self._gate.wait()
                 continue
+            except Conflict:  # gave way to the claims of others: look again at the next poll
+                full = False
             if not full:
                 await self._wait_for_next()
 
     async def keep(self) -> None:
-        """Renew the leases of what runs, for ever."""
+        """Renew the leases of what runs for longer than a look, for ever.
+
+        A younger one needs none, and might be found between its commit, which deletes it, and its end.
+        """
+        earlier: set[asyncio.Task[None]] = set()
         while True:
-            await asyncio.sleep(self._pace.lease_s / 3)
-            for task, delivery in list(self._running.items()):
-                await self._renew(task, delivery)
+            await asyncio.sleep(self._pace.lease_s / 4)
+            running = dict(self._running)
+            for task in earlier & running.keys():
+                await self._renew(task, running[task])
+            earlier = set(running)
 
     async def drain(self, bound_s: float) -> int:
         """Wait for what runs; after `bound_s` cancel it and free it for another replica. Returns how many."""
@@ -200,18 +208,20 @@ class Timers:
 
     async def _claim_due(self) -> bool:
         """Claim once. True when there may be more to claim at once."""
+        self._next_due_ms = None  # until it is read again, every nudge counts; without room only a free slot does
         await self._gate.wait()
         room = self._pace.max_in_flight - len(self._running)
         if room <= 0 or self._stopping:
             return False
         limit = min(room, self._pace.batch)
-        rows = await self._store.claim(self._clock.now_ms(), limit)
+        now_ms = self._clock.now_ms()  # read once: what becomes due while we claim must count as the next one
+        rows = await self._store.claim(now_ms, limit)
         if rows:
             await self._probe("after_claim")
         for row in rows:
             self._start(TimerDelivery(row, self._store, self._clock, self._dead_letters))
         if len(rows) < limit:
-            self._next_due_ms = await self._store.next_due_ms(self._clock.now_ms())
+            self._next_due_ms = await self._store.next_due_ms(now_ms)
         return len(rows) == limit
 
     def _start(self, delivery: TimerDelivery) -> None:

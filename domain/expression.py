@@ -43,7 +43,6 @@ class _Engine(Protocol):
 def evaluate(expression: Expression, facts: Facts) -> bool:
     """Whether the expression is true of these facts. Raises ExpressionFailed, with a text that names no data."""
     engine = _engine(threading.get_ident())
-    _reset(engine)
     try:
         engine.symtable = symbols(expression.names, facts)
         engine.expr = expression.text

@@ -24,6 +24,10 @@ SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 LIKE_MYSQL_8 = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO"
 
 
+# Outlives the tests however they end, since the pipe it reads closes with them, and cleans up behind them.
+UNDERTAKER = 'cat > /dev/null; [ -f "$1/pid" ] && kill -9 "$(cat "$1/pid")"; rm -rf "$1"'
+
+
 class MariaDbMissingError(RuntimeError):
     def __init__(self, program: str) -> None:
         super().__init__(f"{program} not found: install {PACKAGES} (Debian), or leave its tests out with {OPT_OUT}=1")
@@ -46,6 +50,12 @@ class MariaDb:
         self._password = secrets.token_hex(16)
         self._databases = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._undertaker = subprocess.Popen(  # noqa: S603  our own words
+            ["/bin/sh", "-c", UNDERTAKER, "sh", str(self._folder)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     @property
     def socket_path(self) -> str:
@@ -102,7 +112,8 @@ class MariaDb:
     def stop(self) -> None:
         """End it and remove every trace."""
         self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        (self._folder / "pid").unlink(missing_ok=True)
+        self._undertaker.communicate()
 
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
         """Run one statement as root, on a connection of its own."""

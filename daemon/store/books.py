@@ -35,8 +35,11 @@ class SqlBooks:
     def _database(self) -> Database:
         return self.around.database
 
-    async def seen(self, message: Message) -> bool:
-        """Whether the inbox has this message."""
+    async def seen(self, delivery: Delivery, message: Message) -> bool:
+        """Whether the inbox has this message; for a timer, whether its row is no longer the one that was claimed."""
+        if delivery.fence is not None:
+            sql = "SELECT 1 FROM timer WHERE id = ? AND fence = ?"
+            return not await self._database.fetch(sql, (delivery.id, delivery.fence))
         sql = "SELECT 1 FROM inbox WHERE source = ? AND message_id = ?"
         return bool(await self._database.fetch(sql, (message.source, message.id)))
 

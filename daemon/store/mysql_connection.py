@@ -111,13 +111,18 @@ async def connect(address: MysqlAddress, *, connect_timeout_s: float, statement_
                 client_flag=CLIENT.FOUND_ROWS,
                 conv=DECODERS,
             )
-            return await _with_session(raw, statement_timeout_s)
-    except (MySQLError, OSError, RuntimeError) as error:
-        raise Unavailable("database", f"no connection: {error or type(error).__name__}") from error
+            return await _with_session(raw, address, statement_timeout_s)
+    except Unavailable:
+        raise
+    except Exception as error:
+        # Whatever it is, down to bytes that are no handshake at all.
+        raise Unavailable("database", f"no connection: {str(error) or type(error).__name__}") from error
 
 
-async def _with_session(raw: Any, statement_timeout_s: float) -> "Connection":
+async def _with_session(raw: Any, address: MysqlAddress, statement_timeout_s: float) -> "Connection":
     try:
+        if address.tls is not None:
+            _demand_tls(raw)
         connection = Connection(raw, await raw.cursor(), statement_timeout_s)
         bound_s = f"max_statement_time = {statement_timeout_s}"
         bound_ms = f"max_execution_time = {int(statement_timeout_s * 1000)}"
@@ -126,6 +131,12 @@ async def _with_session(raw: Any, statement_timeout_s: float) -> "Connection":
         raw.close()
         raise
     return connection
+
+
+def _demand_tls(raw: Any) -> None:
+    # aiomysql goes on in clear text with a server that offers no TLS, and tells it nowhere else.
+    if raw._writer.get_extra_info("ssl_object") is None:  # noqa: SLF001  as above
+        raise Unavailable("database", "the server offers no TLS")
 
 
 class Connection:

@@ -6,6 +6,7 @@ any other, and their ends are told on stdout. What is armed comes from the file:
 """
 
 import asyncio
+import gc
 import json
 import os
 import selectors
@@ -158,6 +159,7 @@ def _fork_each(lines: list[str]) -> None:
 
 def nursery() -> None:
     """Fork a daemon for each line on stdin until it closes."""
+    gc.freeze()  # what is shared with the forks stays shared: a collection would touch, so copy, every page
     with _bell_for_ended_children() as ears, selectors.DefaultSelector() as waits:
         waits.register(0, selectors.EVENT_READ)
         waits.register(ears, selectors.EVENT_READ)

@@ -1,8 +1,10 @@
 """Every test of this folder runs against our server and against moto's, through the same client."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 from aiobotocore.config import AioConfig
@@ -10,7 +12,7 @@ from aiobotocore.session import AioSession, get_session
 from moto.server import ThreadedMotoServer
 
 from localstack.sqs import SqsServer
-from tests.contract.queue.sqs import Connect, Sqs
+from tests.contract.queue.sqs import Connect, Sqs, in_real_time
 
 OURS, MOTO = "ours", "moto"
 
@@ -31,6 +33,14 @@ MOTO_DEVIATIONS: dict[str, str] = {
     "test_a_deleted_message_cannot_be_extended": "answers ReceiptHandleIsInvalid for a deleted message",
     "test_a_delete_by_an_outdated_handle_succeeds_and_keeps_the_message": "deletes by an outdated receipt handle",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server is, and how its time passes."""
+
+    url: str
+    elapse: Callable[[int], int]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,7 +83,9 @@ def connect(session: AioSession) -> Connect:
     """Make clients: one attempt for each call, so that the server's answer is what is seen."""
 
     @asynccontextmanager
-    async def open_client(url: str, read_timeout_s: float = 25.0) -> AsyncIterator[Sqs]:
+    async def open_client(
+        url: str, read_timeout_s: float = 25.0, elapse: Callable[[int], int] = in_real_time
+    ) -> AsyncIterator[Sqs]:
         config = AioConfig(
             retries={"total_max_attempts": 1, "mode": "standard"},
             connect_timeout=3,
@@ -88,25 +100,33 @@ def connect(session: AioSession) -> Connect:
             aws_secret_access_key=secrets.token_hex(16),
             config=config,
         ) as client:
-            yield Sqs(client)
+            yield Sqs(client, elapse)
 
     return open_client
 
 
 @pytest.fixture(params=[OURS, MOTO])
-async def endpoint(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """The URL of a server: ours, fresh for the test, and moto's."""
+async def endpoint(request: pytest.FixtureRequest) -> AsyncIterator[Endpoint]:
+    """A server: ours, fresh for the test and with a clock to turn, and moto's."""
     if request.param == MOTO:
-        yield request.getfixturevalue("moto_url")
-    else:
-        async with SqsServer() as server:
-            yield server.url
+        yield Endpoint(request.getfixturevalue("moto_url"), in_real_time)
+        return
+    ahead_s = 0
+    async with SqsServer(clock=lambda: time.time() + ahead_s) as fresh:
+
+        def elapse(seconds: int) -> int:
+            nonlocal ahead_s
+            ahead_s += seconds
+            fresh.tick()
+            return 0
+
+        yield Endpoint(fresh.url, elapse)
 
 
 @pytest.fixture
-async def sqs(connect: Connect, endpoint: str) -> AsyncIterator[Sqs]:
+async def sqs(connect: Connect, endpoint: Endpoint) -> AsyncIterator[Sqs]:
     """A client of either server."""
-    async with connect(endpoint) as sqs:
+    async with connect(endpoint.url, elapse=endpoint.elapse) as sqs:
         yield sqs
 
 

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,11 +12,21 @@ from botocore.exceptions import ClientError
 Message = dict[str, Any]
 
 
+def in_real_time(seconds: int) -> int:
+    """Nothing can be skipped: what has to pass is left to wait for."""
+    return seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Sqs:
-    """A client; `client` is the untyped original."""
+    """A client; `client` is the untyped original.
+
+    `elapse` lets seconds of message time pass and returns how many of them a receive still has to wait: none on our
+    server, whose clock is turned, all of them on any other.
+    """
 
     client: Any
+    elapse: Callable[[int], int] = in_real_time
 
     async def queue(self, name: str | None = None, **attributes: Any) -> str:
         """Create a queue and return its URL."""
@@ -81,7 +91,9 @@ class Sqs:
 class Connect(Protocol):
     """Open a client of the server at `url`."""
 
-    def __call__(self, url: str, read_timeout_s: float = 25.0) -> AbstractAsyncContextManager[Sqs]: ...
+    def __call__(
+        self, url: str, read_timeout_s: float = 25.0, elapse: Callable[[int], int] = in_real_time
+    ) -> AbstractAsyncContextManager[Sqs]: ...
 
 
 def unique(prefix: str) -> str:

@@ -18,7 +18,7 @@ from tests.contract.queue.sqs import Connect, Sqs
 
 
 class ManualClock:
-    """Time that a test turns by hand."""
+    """Time that stands still until a test turns it."""
 
     def __init__(self) -> None:
         self.now_s = 1_700_000_000.0

@@ -13,7 +13,7 @@ async def test_a_received_message_is_hidden_and_comes_back(sqs: Sqs) -> None:
     await sqs.send(url)
     first = await sqs.receive_one(url, AttributeNames=["All"])
     assert await sqs.receive(url) == []
-    second = await sqs.receive_one(url, 5, AttributeNames=["All"])
+    second = await sqs.receive_one(url, sqs.elapse(2), AttributeNames=["All"])
     counts = [message["Attributes"]["ApproximateReceiveCount"] for message in (first, second)]
     starts = [message["Attributes"]["ApproximateFirstReceiveTimestamp"] for message in (first, second)]
     assert counts == ["1", "2"]
@@ -26,7 +26,7 @@ async def test_the_visibility_of_a_receive_overrides_the_queues(sqs: Sqs) -> Non
     url = await sqs.queue(VisibilityTimeout=600)
     await sqs.send(url)
     await sqs.receive_one(url, VisibilityTimeout=1)
-    assert len(await sqs.receive(url, 5)) == 1
+    assert len(await sqs.receive(url, sqs.elapse(2))) == 1
 
 
 async def test_a_receive_with_visibility_zero_hides_nothing(sqs: Sqs) -> None:
@@ -50,7 +50,7 @@ async def test_extending_keeps_a_message_hidden_past_its_timeout(sqs: Sqs) -> No
     url = await sqs.queue(VisibilityTimeout=1)
     await sqs.send(url)
     await sqs.hide(url, await sqs.receive_one(url), 30)
-    assert await sqs.receive(url, 2) == []
+    assert await sqs.receive(url, sqs.elapse(2)) == []
     assert await sqs.counts(url) == (0, 1, 0)
 
 
@@ -59,7 +59,7 @@ async def test_shortening_brings_a_message_back_earlier(sqs: Sqs) -> None:
     url = await sqs.queue(VisibilityTimeout=600)
     await sqs.send(url)
     await sqs.hide(url, await sqs.receive_one(url), 1)
-    assert len(await sqs.receive(url, 5)) == 1
+    assert len(await sqs.receive(url, sqs.elapse(2))) == 1
 
 
 async def test_a_batch_of_changes_names_the_entry_that_failed(sqs: Sqs) -> None:
@@ -193,7 +193,7 @@ async def test_a_delayed_message_comes_after_its_delay(sqs: Sqs, by: str) -> Non
     await sqs.send(url, **extra)
     assert await sqs.counts(url) == (0, 0, 1)
     assert await sqs.receive(url) == []
-    assert len(await sqs.receive(url, 5)) == 1
+    assert len(await sqs.receive(url, sqs.elapse(2))) == 1
 
 
 async def test_a_delay_of_zero_overrides_the_queues(sqs: Sqs) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -398,6 +399,36 @@ async def test_nobody_listening_is_unavailable_at_once(
                 await database.fetch("SELECT 1")
             assert address.password not in str(caught.value)
     assert address.password not in repr(address)
+
+
+async def test_a_server_that_speaks_something_else_is_unavailable(
+    address: MysqlAddress, opened: Callable[..., Any]
+) -> None:
+    """A wrong port, with a web server or a mail server behind it, is told as an outage."""
+    for greeting in (b"HTTP/1.1 400 Bad Request\r\n\r\n" * 50, b"220 mail ESMTP\r\n", b"\x01\x00\x00\x00\x0a", b""):
+
+        async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytes = greeting) -> None:
+            writer.write(said)
+            writer.close()
+
+        server = await asyncio.start_server(greet, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        database = await opened(replace(address, unix_socket=None, host="127.0.0.1", port=port), connect_timeout_s=1)
+        async with asyncio.timeout(5):
+            with pytest.raises(Unavailable):
+                await database.fetch("SELECT 1")
+        server.close()
+
+
+async def test_demanded_tls_is_never_given_up(
+    address: MysqlAddress, things: MysqlDatabase, opened: Callable[..., Any]
+) -> None:
+    """With a server that offers no TLS there is no connection rather than one in clear text."""
+    database = await opened(replace(address, tls=ssl.create_default_context()))
+    async with asyncio.timeout(5):
+        with pytest.raises(Unavailable, match="offers no TLS"):
+            await database.apply([Write(ADD, ("d", 1))])
+        assert await things.fetch(KEYS) == [("a",), ("b",), ("c",)]
 
 
 async def test_a_server_turned_read_only_is_unavailable_on_a_new_connection_each_time(

@@ -258,8 +258,19 @@ def test_windows_line_ends_and_a_byte_order_mark_are_harmless() -> None:
 
 
 def test_the_deepest_legal_nesting_is_read() -> None:
-    """One level less than what is refused."""
-    assert read_strict("a: " + "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1))[0]
+    """One level less than what is refused, in brackets and in indents."""
+    indents = "".join("  " * level + "a:\n" for level in range(MAX_DEPTH + 1))
+
+    for depth in (MAX_DEPTH - 1, MAX_DEPTH):
+        brackets = "a: " + "[" * depth + "]" * depth
+        lines = "\n".join(indents.splitlines()[:depth]) + "\n" + "  " * depth + "b: 1"
+        if depth < MAX_DEPTH:
+            assert read_strict(brackets)[0]
+            assert read_strict(lines)[0]
+        else:
+            for text in (brackets, lines):
+                with pytest.raises(StrictYamlError, match="nested deeper"):
+                    read_strict(text)
 
 
 def test_all_problems_of_one_file_come_together() -> None:

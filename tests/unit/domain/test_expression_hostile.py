@@ -368,6 +368,7 @@ SIZES = (
     " or ".join(["exists('IN_BED')"] * 17),
     " or ".join(["window_ended"] * 76),
     "1 < " * 240 + "1",
+    " or ".join(["1<1"] * 120),
     "'" + "a" * 900,
     "x" * 900,
     "x." * 400 + "x",

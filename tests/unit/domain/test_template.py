@@ -29,6 +29,7 @@ CONTENT: dict[str, Any] = {
         },
     },
 }
+EXAMPLE = {"name": "went", "start": "08:00", "evaluate": "start", "events": ["-1h TOILET_ACTIVITY"], "expect": "PASS"}
 
 
 def changed(path: str, value: object) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def test_the_hash_follows_what_decides_and_nothing_else() -> None:
         ("description", "Other words."),
         ("isActive", False),
         ("version", 4),
-        ("tests", []),
+        ("tests", [EXAMPLE]),
     ]
     for path, value in harmless:
         assert read_template(changed(path, value)).content_hash == same

@@ -55,6 +55,7 @@ def template(case: dict[str, Any], **changes: Any) -> Template:
         ("end", ["+5m OUT_OF_BED", "+6m OUT_OF_BED"], "UNKNOWN", {"pollUntilEnd": True}),
         ("end", ["+30m OUT_OF_BED"], "FAIL", {}),
         ("end", ["+1801s OUT_OF_BED"], "UNKNOWN", {}),
+        ("+40m", ["+35m OUT_OF_BED"], "UNKNOWN", {}),
         ("end", [], "UNKNOWN", {"onTimeout": "PASS"}),
         ("end", [], "PASS", {"onTimeout": "PASS", "futureInterval": 600}),
         ("end", [], "FAIL", {"onTimeout": None, "futureInterval": 600}),
