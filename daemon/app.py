@@ -1,7 +1,7 @@
 """The composition root: everything is built here, in order, and closed in reverse; nothing is wired anywhere else."""
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -47,6 +47,9 @@ from handlers.status_checks import StatusCheckHandlers
 
 _log = structlog.get_logger()
 AnyDatabase = SqliteDatabase | MysqlDatabase
+# The library's own 100, of which it keeps 20: it would close one after nearly every request, and look at all of them
+# for each of all waiting requests, which costs more than the request.
+_HTTP_LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,9 @@ async def build(settings: Settings, outside: Outside | None = None) -> AsyncIter
         for name in await migrate(database):
             _log.info(LogEvent.MIGRATION_APPLIED, migration=name)
         sqs = await stack.enter_async_context(open_sqs(settings))
-        http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        neighbours = [await stack.enter_async_context(_http()) for _ in ("megazord", "micro-managers")]
         base = Base(settings, outside, database, sqs, Gate(), RowIds())
-        yield _daemon(base, _checks(base, http, templates))
+        yield _daemon(base, _checks(base, neighbours, templates))
 
 
 def _templates(settings: Settings) -> FileTemplates:
@@ -93,17 +96,28 @@ def _templates(settings: Settings) -> FileTemplates:
     return FileTemplates(report.templates)
 
 
-def _checks(base: Base, http: httpx.AsyncClient, templates: FileTemplates) -> StatusCheckHandlers:
+def _http() -> httpx.AsyncClient:
+    """A client of one neighbour: one that hangs must not hold the connections of another."""
+    return httpx.AsyncClient(trust_env=False, limits=_HTTP_LIMITS)
+
+
+def _checks(base: Base, neighbours: Sequence[httpx.AsyncClient], templates: FileTemplates) -> StatusCheckHandlers:
     settings, probe = base.settings, base.outside.probe
+    for_megazord, for_managers = neighbours
     megazord = HttpMegazord(
-        http,
+        for_megazord,
         settings.megazord.base_url,
         settings.megazord.queue_suffix,
         timeout_s=settings.megazord.timeout_s,
         probe=probe,
+        heard=base.gate.restored,
     )
     managers = HttpMicroManagers(
-        http, settings.micro_managers.base_url, timeout_s=settings.micro_managers.timeout_s, probe=probe
+        for_managers,
+        settings.micro_managers.base_url,
+        timeout_s=settings.micro_managers.timeout_s,
+        probe=probe,
+        heard=base.gate.restored,
     )
     return StatusCheckHandlers(megazord, managers, templates, settings.templates.time_zone)
 

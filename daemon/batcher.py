@@ -30,7 +30,8 @@ class Batcher(Generic[T]):
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         self._idle.clear()
-        self._wake.set()
+        if self._is_due():
+            self._wake.set()
         await done
 
     async def run(self) -> None:
@@ -43,9 +44,13 @@ class Batcher(Generic[T]):
         """Return when nothing waits and no call is under way."""
         await self._idle.wait()
 
+    def _is_due(self) -> bool:
+        """Whether to flush now: a call of its own for each item costs several times what the item itself does."""
+        return bool(self._waiting) and (not self._busy or len(self._waiting) >= self._size)
+
     async def _work(self) -> None:
         while True:
-            while not self._waiting:
+            while not self._is_due():
                 self._wake.clear()
                 await self._wake.wait()
             batch = [self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))]

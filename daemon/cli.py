@@ -16,7 +16,7 @@ import typer
 from domain.errors import ConfigError, MessageError, RobotdError
 
 if TYPE_CHECKING:
-    from daemon.settings import LoadedSettings
+    from daemon.settings import LoadedSettings, Settings
 
 FAILED, USAGE, CONFIGURATION = 1, 2, 3
 
@@ -74,7 +74,7 @@ def migrate(
     """Bring the database up to date."""
     from daemon.cli_show import show_migrations  # noqa: PLC0415  see the module's docstring
 
-    raise typer.Exit(_finish(show_migrations(_load(config).settings, check=check, as_json=as_json)))
+    raise typer.Exit(_finish(show_migrations(_load_quietly(config), check=check, as_json=as_json)))
 
 
 @app.command()
@@ -100,7 +100,7 @@ def send(  # noqa: PLR0913  one parameter for each option
     if example:
         raise typer.Exit(show_example(command_type))
     wanted = Wanted(command_type, tuple(field or ()), file, identity, call_ref, wait_s, as_json)
-    raise typer.Exit(_finish(send_command(_load(config).settings, wanted)))
+    raise typer.Exit(_finish(send_command(_load_quietly(config), wanted)))
 
 
 @queues_app.callback()
@@ -110,7 +110,7 @@ def queues(context: typer.Context, *, config: ConfigOption = None, as_json: Json
         return
     from daemon.cli_show import show_queues  # noqa: PLC0415  see the module's docstring
 
-    raise typer.Exit(_finish(show_queues(_load(config).settings, as_json=as_json)))
+    raise typer.Exit(_finish(show_queues(_load_quietly(config), as_json=as_json)))
 
 
 @queues_app.command()
@@ -123,13 +123,23 @@ def ensure(
     """Create missing queues with their dead-letter queues, and correct what differs."""
     from daemon.cli_show import ensure_queues  # noqa: PLC0415  see the module's docstring
 
-    raise typer.Exit(_finish(ensure_queues(_load(config).settings, tuple(robot or ()), as_json=as_json)))
+    raise typer.Exit(_finish(ensure_queues(_load_quietly(config), tuple(robot or ()), as_json=as_json)))
 
 
 def _load(config: Path | None) -> "LoadedSettings":
     from daemon.settings import load_settings  # noqa: PLC0415  see the module's docstring
 
     return load_settings(config, os.environ)
+
+
+def _load_quietly(config: Path | None) -> "Settings":
+    """For commands that answer on stdout: what is logged meanwhile goes to stderr, and only if it is a warning."""
+    from daemon import log  # noqa: PLC0415  see the module's docstring
+    from daemon.cli_run import secrets_of  # noqa: PLC0415  see the module's docstring
+
+    settings = _load(config).settings
+    log.configure("auto", "warning", sys.stderr, secrets=secrets_of(settings))
+    return settings
 
 
 def _finish(work: Coroutine[None, None, int]) -> int:

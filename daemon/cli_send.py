@@ -92,8 +92,13 @@ async def send_command(settings: Settings, wanted: Wanted) -> int:
 
 def build(wanted: Wanted) -> JsonObject:
     """The envelope that was asked for. Raises MessageError with everything that is wrong with it."""
-    content = read_json(wanted.file.read_text(encoding="utf-8")) if wanted.file else {}
-    envelope = content if "specversion" in content else _envelope(wanted, {**content, **_fields(wanted.fields)})
+    content = _read_file(wanted.file) if wanted.file else {}
+    fields = _fields(wanted.fields)
+    if "specversion" in content:
+        envelope = _completed(wanted, content, fields)
+    else:
+        _model_of(wanted.command_type)
+        envelope = _envelope(wanted, {**content, **fields})
     read = read_envelope(write_json(envelope))
     try:
         _model_of(read.type).model_validate(read.data)
@@ -102,9 +107,34 @@ def build(wanted: Wanted) -> JsonObject:
     return envelope
 
 
+def _read_file(file: Path) -> JsonObject:
+    try:
+        return read_json(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MessageError(f"--file {file}: {error.strerror}") from None
+    except (UnicodeDecodeError, MessageError) as error:
+        raise MessageError(f"--file {file}: {error}") from None
+
+
+def _completed(wanted: Wanted, envelope: JsonObject, fields: JsonObject) -> JsonObject:
+    """A whole envelope from a file: what the command line names goes before what the file says."""
+    if wanted.command_type and wanted.command_type != envelope.get("type"):
+        raise MessageError(f"--file {wanted.file} holds a {envelope.get('type')!r}, not a {wanted.command_type!r}")
+    data = envelope.get("data")
+    return {
+        **envelope,
+        **({"data": {**data, **fields}} if isinstance(data, dict) else {}),
+        **({"id": wanted.identity} if wanted.identity else {}),
+        "callref": wanted.call_ref or envelope.get("callref") or str(uuid.uuid4()),  # `--wait` knows the answer by it
+    }
+
+
 def _model_of(command_type: str) -> type[CommandData]:
+    known = ", ".join(sorted(COMMANDS))
+    if not command_type:
+        raise MessageError(f"no TYPE is named; known: {known}")
     if command_type not in COMMANDS:
-        raise MessageError(f"unknown type {command_type!r}; known: {', '.join(sorted(COMMANDS))}")
+        raise MessageError(f"unknown type {command_type!r}; known: {known}")
     return COMMANDS[command_type]
 
 

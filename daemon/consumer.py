@@ -17,6 +17,7 @@ from daemon.dead_letters import DeadLetters
 from daemon.delivery import Rejection
 from daemon.dispatcher import Dispatcher
 from daemon.gate import Gate
+from daemon.in_flight import InFlight
 from daemon.log import LogEvent
 from daemon.ownership import Ownership
 from daemon.probe import Probe
@@ -111,12 +112,11 @@ class Consumer:
     ) -> None:
         self.source = source
         self._sqs = sqs
-        self._dispatcher = dispatcher
         self._dead_letters = dead_letters
         self._gate = gate
         self._probe = probe
         self._ownership = Ownership(source.name, sqs, source.visibility_timeout_s)
-        self._running: dict[asyncio.Task[None], SqsDelivery] = {}
+        self._in_flight: InFlight[SqsDelivery] = InFlight(dispatcher, gate, self._finished)
         self._free = asyncio.Event()
         self._free.set()
         self._stopping = asyncio.Event()
@@ -130,7 +130,7 @@ class Consumer:
     @property
     def in_flight(self) -> int:
         """Deliveries that are not settled yet."""
-        return len(self._running)
+        return len(self._in_flight)
 
     @property
     def polls_since_s(self) -> float:
@@ -139,8 +139,7 @@ class Consumer:
 
     async def at_rest(self) -> None:
         """Return when nothing is in flight."""
-        while self._running:
-            await asyncio.wait(self._running)
+        await self._in_flight.at_rest()
 
     async def settled(self) -> None:
         """Return when SQS was told of everything that is settled."""
@@ -162,6 +161,7 @@ class Consumer:
                 continue
             failures = 0
             self._gate.restored("sqs")  # also when not a poll but a delete had found it lost
+            self._gate.restored(self._as_dependency)
 
     async def keep(self) -> None:
         """Renew visibility and flush deletes, for ever; cancelled only after `drain`."""
@@ -169,20 +169,14 @@ class Consumer:
 
     async def drain(self, bound_s: float) -> int:
         """Wait for what runs; after `bound_s` cancel it and hand it back. Returns how many were handed back."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=bound_s)
-        late = dict(self._running)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late, timeout=2.0)  # a handler that swallows the cancellation can't hold the exit
-        await self._ownership.hand_back([delivery.received.handle for delivery in late.values()])
+        late = await self._in_flight.drain(bound_s)
+        await self._ownership.hand_back([delivery.received.handle for delivery in late])
         return len(late)
 
     async def _wait_for_slots(self) -> int:
         while not self._stopping.is_set():
             await self._gate.wait()
-            free = self.source.max_in_flight - len(self._running)
+            free = self.source.max_in_flight - len(self._in_flight)
             if free > 0:
                 return min(BATCH, free)
             self._free.clear()
@@ -207,29 +201,23 @@ class Consumer:
             return
         for message in received:
             delivery = SqsDelivery(self.source, message, self._ownership, self._dead_letters)
-            task = asyncio.create_task(self._process(delivery), name=f"{self.source.name}:{message.id}")
-            self._running[task] = delivery
-            self._ownership.keep(message.handle, task)
-            task.add_done_callback(self._finished)
+            self._ownership.keep(message.handle, self._in_flight.start(delivery))
+
+    @property
+    def _as_dependency(self) -> str:
+        return f"queue {self.source.name}"
 
     def _troubled(self, error: Exception) -> None:
-        if isinstance(error, Unavailable | QueueMissing):
+        if isinstance(error, Unavailable):
             self._gate.lost("sqs", str(error))
+        elif isinstance(error, QueueMissing):
+            self._gate.lost(self._as_dependency, "it does not exist; `robotd queues ensure` creates it")
         else:
             _log.error(LogEvent.CONSUMER_FAILED, queue=self.source.name, exc_info=error)
 
-    async def _process(self, delivery: SqsDelivery) -> None:
-        try:
-            await self._dispatcher.process(delivery)
-        except Unavailable as error:  # the outcome could not be told: it comes back, and the inbox knows it
-            self._gate.lost(error.dependency, str(error))
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        delivery = self._running.pop(task)
+    def _finished(self, delivery: SqsDelivery) -> None:
         self._ownership.forget(delivery.received.handle)
         self._free.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error(LogEvent.MESSAGE_FAILED, exc_info=error, message_id=delivery.id)
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -69,15 +69,14 @@ class Dispatcher(Generic[Work]):
             with _context(delivery, identity):
                 await self._settle_safely(delivery, identity, self.outcome_of(error))
             return
-        with _context(delivery, message.identity):
+        identity = message.identity
+        with _context(delivery, identity):
             await self._probe("after_read")
             outcome = await self._outcome(delivery, message)
-            await self._settle_safely(delivery, message.identity, outcome)
+            await self._settle_safely(delivery, identity, outcome)
 
     async def _outcome(self, delivery: Delivery, message: Message) -> Outcome:
         try:
-            if await self._kills_the_process(delivery):
-                return Reject("received again and again without ever reaching an outcome", "crash-loop")
             async with self._lanes.hold(message.robot_id):
                 return await self._handle(delivery, message)
         except Exception as error:  # noqa: BLE001  every surprise becomes an outcome here, none is swallowed
@@ -96,6 +95,8 @@ class Dispatcher(Generic[Work]):
     async def _once(self, delivery: Delivery, message: Message, *, looks: bool) -> Outcome:
         if looks and await self._books.seen(delivery, message):
             return Done("duplicate")
+        if await self._kills_the_process(delivery):  # asked only now: a handled message may come as often as it likes
+            return Reject("received again and again without ever reaching an outcome", "crash-loop")
         await self._probe("after_seen")
         work = self._books.begin(delivery, message.identity)
         async with asyncio.timeout(self._policy.handler_timeout_s):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -18,6 +19,7 @@ _log = structlog.get_logger()
 _WATCH_EVERY_S = 5.0
 _STALLS_UNTIL_EXIT = 3
 _FORGET_EVERY_S = 60.0
+_BETWEEN_BITES_S = 0.2
 _SETTLE_S = 3.0  # kept free at the end of the bound for handing back and flushing
 
 
@@ -61,9 +63,13 @@ class Daemon:
         self._stop.set()
 
     @property
+    def _sources(self) -> tuple[Consumer | Timers, ...]:
+        return (*self._parts.consumers, self._parts.timers)
+
+    @property
     def in_flight(self) -> int:
         """Deliveries and timers that are not settled yet."""
-        return sum(consumer.in_flight for consumer in self._parts.consumers) + self._parts.timers.in_flight
+        return sum(source.in_flight for source in self._sources)
 
     async def at_rest(self) -> None:
         """Return when nothing is in flight and every result that was committed here has left the relay."""
@@ -75,6 +81,15 @@ class Daemon:
     async def run(self) -> Ending:
         """Run to the end. Raises whatever kills one of the parts: a dying part stops the daemon loudly."""
         _log.info(LogEvent.DAEMON_STARTED, queues=[consumer.source.name for consumer in self._parts.consumers])
+        try:
+            ending = await self._run_parts()
+        except BaseException:
+            await self._abandon()
+            raise
+        _log.info(LogEvent.DAEMON_STOPPED, ending=ending.name)
+        return ending
+
+    async def _run_parts(self) -> Ending:
         async with asyncio.TaskGroup() as group:
             keepers = [group.create_task(keeper) for keeper in self._keepers()]
             pollers = [group.create_task(poller) for poller in self._pollers()]
@@ -84,14 +99,20 @@ class Daemon:
             ending = await self._drain(pollers)
             for task in (*pollers, *keepers):
                 task.cancel()
-        _log.info(LogEvent.DAEMON_STOPPED, ending=ending.name)
         return ending
 
+    async def _abandon(self) -> None:
+        """End the handlers before what they use is closed under them: one that goes on could hold the exit for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                await asyncio.gather(*(source.drain(0.0) for source in self._sources), return_exceptions=True)
+
     def _part_ended(self, part: asyncio.Task[None]) -> None:
-        """A part that is cancelled by whom ever would leave a daemon that looks well and is deaf: stop, and say so."""
+        """A part that somebody cancels would leave a daemon that looks well and is deaf: stop, and say so."""
         if not self._stop.is_set():
             self._is_broken = True
-            _log.error(LogEvent.DAEMON_FAILED, reason=f"{part.get_coro()} ended although nobody asked for it")
+            name = getattr(part.get_coro(), "__qualname__", part.get_name())
+            _log.error(LogEvent.DAEMON_FAILED, reason=f"{name} ended although nobody asked for it")
             self._stop.set()
 
     def _keepers(self) -> list[Coroutine[None, None, None]]:
@@ -112,13 +133,12 @@ class Daemon:
         parts, loop = self._parts, asyncio.get_running_loop()
         deadline_s = loop.time() + self._drain_timeout_s - _SETTLE_S
         _log.info(LogEvent.DAEMON_DRAINING, in_flight=self.in_flight)
-        sources: tuple[Consumer | Timers, ...] = (*parts.consumers, parts.timers)
-        for source in sources:
+        for source in self._sources:
             source.stop()
         parts.gate.end()
         await asyncio.wait(pollers, timeout=max(0.0, deadline_s - loop.time()))
         left_s = max(0.0, deadline_s - loop.time())
-        late = await asyncio.gather(*(source.drain(left_s) for source in sources))
+        late = await asyncio.gather(*(source.drain(left_s) for source in self._sources))
         await self._flush()
         if self._is_broken:
             return Ending.FAILED
@@ -150,11 +170,16 @@ class Daemon:
                 raise Stalled
             await self._parts.renew_polling()
 
+    async def _forget_all(self) -> None:
+        """In small bites with a rest between them, so that nothing else waits long for the database."""
+        while await self._parts.forget_old():  # noqa: ASYNC110  a rest, not a wait for something
+            await asyncio.sleep(_BETWEEN_BITES_S)
+
     async def _forget(self) -> None:
         while True:
             await asyncio.sleep(_FORGET_EVERY_S)
             await self._parts.gate.wait()
             try:
-                await self._parts.forget_old()
+                await self._forget_all()
             except Unavailable as error:
                 self._parts.gate.lost(error.dependency, str(error))

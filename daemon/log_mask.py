@@ -94,7 +94,7 @@ class Mask:
         """Mask everything but the event's own name and what renders an exception later."""
         for key, value in event.items():
             way = _way_of(key)
-            if way != "kept" and not (way == "plain" and type(value) in _AS_IS):
+            if way != "kept" and not (way == "plain" and _is_harmless(value)):
                 event[key] = self._value(way, value, 0)
         return event
 
@@ -155,6 +155,13 @@ class Mask:
     def _inner(way: _Way, key: object) -> _Way:
         own = _way_of(key) if isinstance(key, str) else "plain"
         return way if own in {"plain", "kept"} else own
+
+
+def _is_harmless(value: object) -> bool:
+    """Whether `_value` would leave it as it is under a plain key: nearly every value of nearly every line."""
+    if type(value) is str:
+        return len(value) <= _LONGEST and "+" not in value and "@" not in value
+    return type(value) in _AS_IS
 
 
 def _hide(match: re.Match[str]) -> str:

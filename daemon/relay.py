@@ -155,7 +155,8 @@ class Relay:
             failed = [(row, error) for row, error in zip(batch, errors, strict=True) if error is not None]
             await self._note_sent(destination, sent)
             if failed:
-                await self._park(destination, [row for row, _ in failed], str(failed[0][1]))
+                await self._park(destination, [*(row for row, _ in failed), *rows[place:]], str(failed[0][1]))
+                return
         self._gate.restored("sqs")
 
     async def _note_sent(self, destination: str, rows: Sequence[OutboxRow]) -> None:

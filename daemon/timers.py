@@ -11,6 +11,7 @@ from daemon.dead_letters import DeadLetters
 from daemon.delivery import TIMERS, Rejection
 from daemon.dispatcher import Dispatcher
 from daemon.gate import Gate
+from daemon.in_flight import InFlight
 from daemon.log import LogEvent
 from daemon.probe import Probe
 from domain.errors import Conflict, Unavailable
@@ -81,7 +82,7 @@ class TimerDelivery:
     @property
     def attributes(self) -> Mapping[str, str]:
         """What a message would carry beside its body."""
-        attributes = {"type": self.row.type}
+        attributes = {"type": self.row.type, "timer": self.row.id}
         if self.row.call_ref is not None:
             attributes["callRef"] = self.row.call_ref
         return attributes
@@ -135,12 +136,11 @@ class Timers:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._dispatcher = dispatcher
         self._dead_letters = dead_letters
         self._pace = pace
         self._gate = gate
         self._probe = probe
-        self._running: dict[asyncio.Task[None], TimerDelivery] = {}
+        self._in_flight: InFlight[TimerDelivery] = InFlight(dispatcher, gate, self._finished)
         self._look = asyncio.Event()
         self._stopping = False
         self._next_due_ms: int | None = None
@@ -158,12 +158,11 @@ class Timers:
     @property
     def in_flight(self) -> int:
         """Claimed timers that are not settled yet."""
-        return len(self._running)
+        return len(self._in_flight)
 
     async def at_rest(self) -> None:
         """Return when no claimed timer is being handled."""
-        while self._running:
-            await asyncio.wait(self._running)
+        await self._in_flight.at_rest()
 
     async def run(self) -> None:
         """Claim and dispatch until `stop()`."""
@@ -188,21 +187,15 @@ class Timers:
         earlier: set[asyncio.Task[None]] = set()
         while True:
             await asyncio.sleep(self._pace.lease_s / 4)
-            running = dict(self._running)
+            running = self._in_flight.running
             for task in earlier & running.keys():
                 await self._renew(task, running[task])
             earlier = set(running)
 
     async def drain(self, bound_s: float) -> int:
         """Wait for what runs; after `bound_s` cancel it and free it for another replica. Returns how many."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=bound_s)
-        late = dict(self._running)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late, timeout=2.0)
-        for delivery in late.values():
+        late = await self._in_flight.drain(bound_s)
+        for delivery in late:
             await self._free(delivery)
         return len(late)
 
@@ -210,7 +203,7 @@ class Timers:
         """Claim once. True when there may be more to claim at once."""
         self._next_due_ms = None  # until it is read again, every nudge counts; without room only a free slot does
         await self._gate.wait()
-        room = self._pace.max_in_flight - len(self._running)
+        room = self._pace.max_in_flight - len(self._in_flight)
         if room <= 0 or self._stopping:
             return False
         limit = min(room, self._pace.batch)
@@ -227,21 +220,10 @@ class Timers:
     def _start(self, delivery: TimerDelivery) -> None:
         late_ms = self._clock.now_ms() - delivery.row.due_at_ms
         _log.debug(LogEvent.TIMER_FIRED, timer=delivery.id, late_ms=late_ms)
-        task = asyncio.create_task(self._process(delivery), name=f"timer:{delivery.id}")
-        self._running[task] = delivery
-        task.add_done_callback(self._finished)
+        self._in_flight.start(delivery)
 
-    async def _process(self, delivery: TimerDelivery) -> None:
-        try:
-            await self._dispatcher.process(delivery)
-        except Unavailable as error:  # the lease runs out, and whoever claims it then finds it as it was
-            self._gate.lost(error.dependency, str(error))
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        delivery = self._running.pop(task)
+    def _finished(self, _delivery: TimerDelivery) -> None:
         self._look.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error(LogEvent.MESSAGE_FAILED, exc_info=error, timer=delivery.id)
 
     async def _wait_for_next(self) -> None:
         """Until something is due, a nudge, or the poll interval, in real seconds, whichever is first."""

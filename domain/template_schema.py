@@ -4,6 +4,7 @@ import difflib
 import json
 from dataclasses import dataclass
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -62,7 +63,7 @@ class PollerContent(_Part):
 class Conditions(_Part):
     """The texts of the expressions, at least one."""
 
-    model_config = ConfigDict(alias_generator=None)
+    model_config = ConfigDict(alias_generator=None)  # else PASS would be read as pass
 
     PASS: str = ""
     FAIL: str = ""
@@ -132,29 +133,34 @@ def read_content(content: object) -> tuple[TemplateContent | None, list[Problem]
         return None, [_problem(part["type"], part["loc"], part["msg"]) for part in found]
 
 
-_MESSAGES = {
-    "extra_forbidden": "unknown field",
-    "missing": "is missing",
-    "model_type": "expected fields below it",
-    "int_type": "expected a whole number",
-    "bool_type": "expected true or false",
-    "string_type": "expected text",
-    "list_type": "expected a list",
-}
-_HINTS = {
-    "int_type": "write it without quotes and without a fraction",
-    "bool_type": "write true or false, without quotes",
-    "string_type": "put it in quotes",
-    "list_type": "write [A, B] or one line per item, each with a dash",
-    "string_pattern_mismatch": "see the schema of templates",
-}
-_PATTERN_HINTS = {
-    "dependsOn": "event names are capitals, digits and _, such as TOILET_ACTIVITY",
-    "events": "write '-60m TOILET_ACTIVITY' or '+5m IN_BED 10', relative to the start",
-    "evaluate": "write start, end or '+20m'",
-    "start": "write '08:30'",
-    "name": "letters, digits, _ and -, first a letter",
-}
+_MESSAGES = MappingProxyType(
+    {
+        "extra_forbidden": "unknown field",
+        "missing": "is missing",
+        "model_type": "expected fields below it",
+        "int_type": "expected a whole number",
+        "bool_type": "expected true or false",
+        "string_type": "expected text",
+        "list_type": "expected a list",
+    }
+)
+_HINTS = MappingProxyType(
+    {
+        "int_type": "write it without quotes and without a fraction",
+        "bool_type": "write true or false, without quotes",
+        "string_type": "put it in quotes",
+        "list_type": "write [A, B] or one line per item, each with a dash",
+    }
+)
+_PATTERN_HINTS = MappingProxyType(
+    {
+        "dependsOn": "event names are capitals, digits and _, such as TOILET_ACTIVITY",
+        "events": "write '-60m TOILET_ACTIVITY' or '+5m IN_BED 10', relative to the start",
+        "evaluate": "write start, end or '+20m'",
+        "start": "write '08:30'",
+        "name": "letters, digits, _ and -, first a letter",
+    }
+)
 _FIELDS = ("name", "version", "description", "isActive", "pollUntilEnd", "poller", "resources", "tests")
 _POLLER_FIELDS = ("pastInterval", "futureInterval", "onTimeout")
 _RESOURCE_FIELDS = ("pastEvents", "futureEvents", "dependsOn", "expressions", "PASS", "FAIL", "UNKNOWN")

@@ -27,6 +27,7 @@ from domain.wire import milliseconds, whole_second
 
 END, RELEASE = "status-check.end", "subscription.release"
 DAY_MS = 86_400_000
+Problems = tuple[str, ...]  # of a template's expressions, in their authors' words
 UNKNOWN_EVENT_PATIENCE_MS = 30_000  # a check's commit may still be on its way when its first event comes
 UNKNOWN_EVENT_RETRY_S = 5.0
 UNUSED_SUBSCRIPTION_MS = 60_000  # a subscription whose check was never committed is released after this long
@@ -61,7 +62,7 @@ class StatusCheckHandlers:
         check = await self._listen(check, template, uow)
         events = await self._past(check, template, uow)
         check, records = _with_events(check, events, Phase.PAST)
-        check = self._judge_past(check, template, uow.now_ms)
+        check, problems = self._judge_past(check, template, uow.now_ms)
         if check.is_over:
             _release_soon(check, uow)
         elif check.window.until_ms is not None:
@@ -69,7 +70,7 @@ class StatusCheckHandlers:
         check = replace(check, records=_judged(records, check))
         uow.checks.add(check)
         uow.publish(_told(check))
-        return Done(f"check {check.id} {check.phase} {check.verdict}")
+        return Done(_note(check, problems))
 
     async def _listen(self, check: StatusCheck, template: Template, uow: UnitOfWork) -> StatusCheck:
         """Subscribe, and commit the subscription's id at once: nothing else could ever find it again."""
@@ -83,19 +84,19 @@ class StatusCheckHandlers:
         return replace(check, phase=Phase.FUTURE, subscription_id=subscription_id)
 
     async def _past(self, check: StatusCheck, template: Template, uow: UnitOfWork) -> list[Event]:
-        if template.past is None or not check.window.looks_back:
+        if not check.window.looks_back:
             return []
         return await self.megazord.history(check.robot_id, template.event_names, check.window.since_ms, uow.call_ref)
 
-    def _judge_past(self, check: StatusCheck, template: Template, now_ms: int) -> StatusCheck:
+    def _judge_past(self, check: StatusCheck, template: Template, now_ms: int) -> tuple[StatusCheck, Problems]:
+        problems: Problems = ()
         if template.past is not None and check.window.looks_back:
-            check = check.with_verdict(self._ask(template.past, check, now_ms).verdict)
+            judgement = self._ask(template.past, check, now_ms)
+            check, problems = check.with_verdict(judgement.verdict), judgement.problems
         keeps_listening = check.phase is Phase.FUTURE and (template.poll_until_end or check.verdict is Verdict.PENDING)
-        if keeps_listening:
-            return check
-        if check.verdict is Verdict.PENDING:
-            return _out_of_time(check, template)
-        return replace(check, phase=Phase.COMPLETED)
+        if not keeps_listening:
+            check = _ended(check, template)
+        return check, problems
 
     async def get(self, command: GetStatusCheck, uow: UnitOfWork) -> Outcome:
         """Send the check's current state to its robot."""
@@ -126,20 +127,21 @@ class StatusCheckHandlers:
             return Done("stale")
         if not check.unknown_to_history([incoming]):
             return Done("known-event")
-        await self._judge_future(check, incoming, event.id, uow)
-        return Done()
+        return await self._judge_future(check, incoming, event.id, uow)
 
     async def _judge_future(
         self, check: StatusCheck, incoming: Event, outgoing_id: int | None, uow: UnitOfWork
-    ) -> None:
+    ) -> Outcome:
         template = await self._template_of(check)
         seen, records = _with_events(check, [incoming], Phase.FUTURE, outgoing_id)
-        judged = seen
+        judged, problems = seen, Problems()
         if template.future is not None:
-            judged = seen.with_verdict(self._ask(template.future, seen, uow.now_ms).verdict)
+            judgement = self._ask(template.future, seen, uow.now_ms)
+            judged, problems = seen.with_verdict(judgement.verdict), judgement.problems
         if judged.verdict is not Verdict.PENDING and not template.poll_until_end:
             judged = replace(judged, phase=Phase.COMPLETED)
         self._save(check, judged, records, uow)
+        return Done(_note(judged, problems))
 
     async def _without_check(self, event: MegazordEvent, uow: UnitOfWork) -> Outcome:
         if await uow.subscriptions.is_released(event.subscription_id):
@@ -162,9 +164,9 @@ class StatusCheckHandlers:
             return Done("template-gone")
         missed = await self._missed(check, template)
         seen, records = _with_events(check, missed, Phase.FUTURE)
-        judged = self._final(seen, template, uow.now_ms)
+        judged, problems = self._final(seen, template, uow.now_ms)
         self._save(check, judged, records, uow)
-        return Done(f"check {check.id} {judged.phase} {judged.verdict}")
+        return Done(_note(judged, problems))
 
     async def _missed(self, check: StatusCheck, template: Template) -> list[Event]:
         if template.future is None:
@@ -174,14 +176,14 @@ class StatusCheckHandlers:
         )
         return check.unknown_to_history([event for event in events if not check.is_stale(event)])
 
-    def _final(self, check: StatusCheck, template: Template, now_ms: int) -> StatusCheck:
+    def _final(self, check: StatusCheck, template: Template, now_ms: int) -> tuple[StatusCheck, Problems]:
+        problems: Problems = ()
         if template.future is not None:
-            last = self._ask(template.future, check, now_ms, window_ended=True)
-            if last.verdict is not Verdict.PENDING:
-                return replace(check.with_verdict(last.verdict), phase=Phase.COMPLETED)
-        if check.verdict is not Verdict.PENDING:
-            return replace(check, phase=Phase.COMPLETED)
-        return _out_of_time(check, template)
+            judgement = self._ask(template.future, check, now_ms, window_ended=True)
+            problems = judgement.problems
+            if judgement.verdict is not Verdict.PENDING:
+                check = check.with_verdict(judgement.verdict)
+        return _ended(check, template), problems
 
     async def release(self, timer: ReleaseSubscription, uow: UnitOfWork) -> Outcome:
         """Delete a subscription at Megazord, unless a running check still needs it."""
@@ -218,7 +220,7 @@ class StatusCheckHandlers:
             events=check.events,
             now_ms=now_ms,
             started_at_ms=check.started_at_ms,
-            since_ms=check.window.since_ms,
+            since_ms=check.window.since_ms if check.window.looks_back else check.started_at_ms,
             until_ms=check.window.until_ms,
             window_ended=window_ended,
             time_zone=self.time_zone,
@@ -268,8 +270,15 @@ def _judged(records: Sequence[Record], check: StatusCheck) -> tuple[Record, ...]
     return tuple(replace(record, result=check.verdict) for record in records)
 
 
-def _out_of_time(check: StatusCheck, template: Template) -> StatusCheck:
-    """Nothing decided: the template's own answer to silence, else FAILED as in the system that we replace."""
+def _note(check: StatusCheck, problems: Problems) -> str:
+    """What journal and log say: what became of the check, and which expression failed."""
+    return "; ".join([f"check {check.id} {check.phase} {check.verdict}", *problems])
+
+
+def _ended(check: StatusCheck, template: Template) -> StatusCheck:
+    """Undecided at the end: the template's own answer to silence, else FAILED as in the system that we replace."""
+    if check.verdict is not Verdict.PENDING:
+        return replace(check, phase=Phase.COMPLETED)
     if template.on_timeout is not None:
         return replace(check.with_verdict(template.on_timeout), phase=Phase.COMPLETED)
     return replace(check.with_verdict(Verdict.FAIL), phase=Phase.FAILED)

@@ -1,0 +1,1 @@
+"""Everything to run robotd on one machine: the SQS server, the neighbours' simulators, and the demo."""

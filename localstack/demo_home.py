@@ -179,8 +179,8 @@ class Home:
         wrong = [] if endings == expected else [f"the verdicts are {endings}, expected {expected}"]
         for table in ("outbox", "timer", "attempt"):
             rows = await self.database.fetch(f"SELECT COUNT(*) FROM {table}")  # noqa: S608  a table name of ours
-            if rows[0][0]:
-                wrong.append(f"{rows[0][0]} rows are left in {table}")
+            if left := int(rows[0][0] or 0):
+                wrong.append(f"{left} rows are left in {table}")
         if active := self.megazord.active_subscriptions():
             wrong.append(f"{len(active)} subscriptions are still open")
         return wrong

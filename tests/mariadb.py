@@ -145,6 +145,17 @@ class MariaDb:
         """Drop what `new_database` made."""
         self.execute(f"DROP DATABASE {address.database}")
 
+    def clients(self, address: MysqlAddress) -> list[int]:
+        """The connections to one database that the server has."""
+        listed = self.execute("SHOW PROCESSLIST")
+        return [int(row[0]) for row in listed if row[3] == address.database]
+
+    def kill_clients(self, address: MysqlAddress) -> None:
+        """KILL every connection to one database; one that has just gone by itself is no error."""
+        for client in self.clients(address):
+            with suppress(pymysql.err.OperationalError):
+                self.execute(f"KILL {client}")
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)

@@ -5,7 +5,7 @@ Built by the composition root alone, which owns the httpx client.
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,6 +27,10 @@ _LONGEST_RETRY_AFTER_S = 3600
 _dice = random.SystemRandom()  # replicas must not draw the same delays
 
 
+def unheard(_name: str) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """A neighbour. `timeout_s` bounds a whole call, its repetitions included."""
@@ -38,6 +42,7 @@ class Upstream:
     attempts: int = 3
     first_pause_s: float = 0.1
     probe: Probe = unobserved
+    heard: Callable[[str], None] = unheard  # told the name at every answer, so that a loss can be seen to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +74,16 @@ async def call(upstream: Upstream, request: Request) -> httpx.Response:
     attempts = upstream.attempts if request.method in _REPEATABLE else 1
     for attempt in range(1, attempts + 1):
         try:
-            return await _exchange(upstream, request, deadline)
+            response = await _exchange(upstream, request, deadline)
         except Unavailable as error:
             pause_s = _dice.uniform(0, upstream.first_pause_s * 2 ** (attempt - 1))
             is_too_late = asyncio.get_running_loop().time() + pause_s >= deadline
             if attempt == attempts or error.after_s is not None or is_too_late:
                 raise
             await asyncio.sleep(pause_s)
+        else:
+            upstream.heard(upstream.name)
+            return response
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 

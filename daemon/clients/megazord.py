@@ -4,13 +4,13 @@ Its answers are not ours: unknown fields are ignored, only what we use is demand
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import httpx
 import structlog
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from daemon.clients.http import Request, Upstream, broken_contract, call, read_answer
+from daemon.clients.http import Request, Upstream, broken_contract, call, read_answer, unheard
 from daemon.log import LogEvent
 from daemon.probe import Probe, unobserved
 from domain.errors import RuleViolation
@@ -44,8 +44,9 @@ class HttpMegazord:
         *,
         timeout_s: float = 5.0,
         probe: Probe = unobserved,
+        heard: Callable[[str], None] = unheard,
     ) -> None:
-        self._upstream = Upstream("megazord", http, base_url, timeout_s, probe=probe)
+        self._upstream = Upstream("megazord", http, base_url, timeout_s, probe=probe, heard=heard)
         self._queue_suffix = queue_suffix
 
     async def subscribe(self, robot_id: int, event_names: Sequence[str], until_ms: int, call_ref: str | None) -> int:

@@ -1,12 +1,13 @@
 """Micro Managers over HTTP, as the domain's `MicroManagers`: script steps, cut down to what a status check needs."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
-from daemon.clients.http import Request, Upstream, broken_contract, call, read_answer
+from daemon.clients.http import Request, Upstream, broken_contract, call, read_answer, unheard
 from daemon.probe import Probe, unobserved
 from domain.errors import RuleViolation
 from domain.status_check import Branch, ScriptStep, Verdict
@@ -61,9 +62,15 @@ class HttpMicroManagers:
     """Asks for steps; never caches one, because scripts change under us."""
 
     def __init__(
-        self, http: httpx.AsyncClient, base_url: str, *, timeout_s: float = 5.0, probe: Probe = unobserved
+        self,
+        http: httpx.AsyncClient,
+        base_url: str,
+        *,
+        timeout_s: float = 5.0,
+        probe: Probe = unobserved,
+        heard: Callable[[str], None] = unheard,
     ) -> None:
-        self._upstream = Upstream("micro-managers", http, base_url, timeout_s, probe=probe)
+        self._upstream = Upstream("micro-managers", http, base_url, timeout_s, probe=probe, heard=heard)
 
     async def script_step(self, robot_id: int, step_id: int, call_ref: str | None) -> ScriptStep:
         """The step as a status check needs it. RuleViolation if it is not this robot's or not a status check."""

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import lru_cache, partial
 from os import PathLike
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -51,6 +51,7 @@ OUTAGES = frozenset(
 )
 
 
+@lru_cache(maxsize=1024)  # also keeps each text's hash, by which sqlite3 finds its prepared statement
 def _spelled(sql: str) -> str:
     if "{" not in sql:
         return sql
@@ -77,6 +78,9 @@ class _Lane:
     async def open(self, path: str, busy_timeout_s: float, pragmas: Sequence[str]) -> None:
         try:
             self._connection = await self._hop(partial(_connect, path, busy_timeout_s, pragmas))
+        except Unavailable as error:
+            self._thread.shutdown(wait=False)
+            raise Unavailable("database", f"{path}: {error}") from error
         except BaseException:
             self._thread.shutdown(wait=False)
             raise

@@ -13,6 +13,7 @@ _COLUMNS = (
     "started_at_ms, looks_back, since_ms, until_ms, branches, phase, result, next_step_id, next_step_resolved, "
     "subscription_id, call_ref, updated_at_ms, notices, version"
 )
+_NAMES = tuple(_COLUMNS.split(", "))
 _BY_ID = f"SELECT {_COLUMNS} FROM status_check WHERE id = ?"  # noqa: S608  column names of ours, no input
 _BY_REQUEST = (
     f"SELECT {_COLUMNS} FROM status_check "  # noqa: S608  column names of ours, no input
@@ -134,7 +135,7 @@ def _values_of(check: StatusCheck) -> tuple[str | int | None, ...]:
 
 
 def _check_of(row: Row, records: Sequence[Row]) -> StatusCheck:
-    values: dict[str, Any] = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
     branches = json.loads(values["branches"])
     return StatusCheck(
         id=values["id"],

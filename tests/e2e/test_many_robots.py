@@ -15,6 +15,7 @@ ROBOTS, ROUNDS = 200, 50
 FIRST_ROBOT, STEP = 61001, 88120
 ROUND_MS = 60_000
 LOST_SHARE = 0.02
+PATIENT = {"timeout_s": 60}  # the neighbours live in this very process and have no processor of their own
 Names = list[str]
 Rule = Callable[[Names], str | None]
 
@@ -191,7 +192,7 @@ async def test_ten_thousand_events_of_two_hundred_robots_end_every_check_rightly
     """Each of 200 checks ends as its own events say, once, and no message, row or subscription stays behind."""
     dice = random.Random(7)
     homes = [_home(number, dice) for number in range(ROBOTS)]
-    async with world(place) as small:
+    async with world(place, megazord=PATIENT, micro_managers=PATIENT) as small:
         async with small.running():
             await _ask(small, homes)
             small.megazord.faults.drop_fan_out(probability=LOST_SHARE)

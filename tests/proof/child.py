@@ -24,6 +24,7 @@ from typing import Any
 import structlog
 
 from daemon.app import Outside, build
+from daemon.cli_run import run_until_signalled, signals
 from daemon.clock import SystemClock
 from daemon.log import configure
 from daemon.settings import Settings
@@ -91,16 +92,19 @@ async def live(config: Mapping[str, Any]) -> int:
     """Run one daemon to its end; the exit code is its own."""
     armed = Armed(**config["armed"]) if config["armed"] else None
     tracer = Tracer(armed, Path(config["trace"]))
-    async with build(Settings.model_validate(config["settings"]), Outside(SystemClock(), tracer)) as daemon:
+    settings = Settings.model_validate(config["settings"])
+    with signals() as asked:
+        async with build(settings, Outside(SystemClock(), tracer)) as daemon:
+            stop = daemon.stop
 
-        def stop() -> None:
-            tracer.note("signal")
-            daemon.stop()
+            def noted() -> None:
+                tracer.note("signal")
+                stop()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop)
-        tell(os.getpid(), "ready")
-        return await daemon.run()
+            daemon.stop = noted  # type: ignore[method-assign]
+            # Told at the loop's next turn: by then the daemon runs.
+            asyncio.get_running_loop().call_soon(tell, os.getpid(), "ready")
+            return await run_until_signalled(daemon, asked)
 
 
 def run(config_file: Path) -> int:

@@ -98,6 +98,7 @@ class Home:
     folder: Path
     nursery: Nursery
     children: list[Child] = field(default_factory=list)
+    calm_s: float = CALM_S
 
     @property
     def child(self) -> Child:
@@ -139,6 +140,17 @@ class Home:
     def trace(self) -> list[dict[str, Any]]:
         """The points in the order in which they were reached."""
         return [json.loads(line) for line in self.trace_file.read_text().splitlines()]
+
+    async def until_trace(self, child: Child, point: str, bound_s: float = BOUND_S) -> None:
+        """Return when `child` has reached `point` once more than until now."""
+        before = self._reached(child, point)
+        async with asyncio.timeout(bound_s):
+            while self._reached(child, point) == before:
+                with suppress(TimeoutError):
+                    await self.sqs.wait_until(lambda: self._reached(child, point) > before, CALM_S)
+
+    def _reached(self, child: Child, point: str) -> int:
+        return sum(step["pid"] == child.pid and step["point"] == point for step in self.trace())
 
     def log(self) -> list[dict[str, Any]]:
         """The log lines of all daemons; tracebacks of a dying one are left out."""
@@ -186,7 +198,7 @@ class Home:
     async def _movement(self) -> None:
         mark = self._mark()
         with suppress(TimeoutError):
-            await self.sqs.wait_until(lambda: self._mark() != mark, CALM_S)
+            await self.sqs.wait_until(lambda: self._mark() != mark, self.calm_s)
         if self._mark() == mark and not self.child.ended.is_set():
             self.pass_time()
 
@@ -225,15 +237,14 @@ class Home:
 def _few_templates(folder: Path) -> Path:
     """The one template that the load asks for: reading all of them at every start would take longer than the rest."""
     few = folder / "templates"
-    few.mkdir()
+    few.mkdir(parents=True)
     shutil.copy(default_templates() / "toilet_visit.yaml", few)
     return few
 
 
 @asynccontextmanager
-async def home(place: Path | MysqlAddress, folder: Path, nursery: Nursery) -> AsyncIterator[Home]:
-    """A world without a daemon in it; the daemons that the test starts are ended with it."""
-    folder.mkdir(parents=True, exist_ok=True)
+async def home(place: Path | MysqlAddress, folder: Path, nursery: Nursery, **consumer: object) -> AsyncIterator[Home]:
+    """A world without a daemon in it; the daemons that the test starts are ended with it. `consumer`: its settings."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         sqs = await stack.enter_async_context(SqsServer())
@@ -244,7 +255,7 @@ async def home(place: Path | MysqlAddress, folder: Path, nursery: Nursery) -> As
             megazord.url,
             managers.url,
             place,
-            consumer={"wait_s": 1, "visibility_timeout_s": 30, "stalled_after_s": 20, "backoff_first_s": 0.2},
+            consumer={"backoff_first_s": 0.2, **consumer},
             relay={"sweep_every_s": 0.2, "claim_s": 5},
             timers={"poll_every_s": 0.2, "lease_s": 5},
             templates={"folder": _few_templates(folder)},

@@ -230,6 +230,19 @@ async def test_visibility_is_limited_from_the_receive_on(connect: Connect) -> No
             await sqs.hide(url, held, 39_601)
 
 
+async def test_too_many_messages_in_flight_are_refused(ours: Sqs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OverLimit, until one of them is deleted."""
+    monkeypatch.setattr("localstack.sqs.broker.MAX_IN_FLIGHT", 1)
+    url = await ours.queue("q")
+    for _ in range(2):
+        await ours.send(url)
+    held = await ours.receive(url, limit=1)
+    with pytest.raises(ours.client.exceptions.OverLimit):
+        await ours.receive(url)
+    await ours.delete(url, held[0])
+    assert len(await ours.receive(url)) == 1
+
+
 async def test_other_processes_can_look(ours: Sqs, server: SqsServer) -> None:
     """Counts, messages and ledger by HTTP, without receiving anything."""
     await ours.send(await ours.queue("q"), "hello")

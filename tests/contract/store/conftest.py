@@ -2,12 +2,14 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 import pytest
 
 from daemon.store.database import Write
+from daemon.store.mysql import MysqlAddress, MysqlDatabase
 from tests.conftest import AnyDatabase
 from tests.mariadb import MariaDb
 
@@ -110,3 +112,25 @@ def dead_port() -> Callable[[], int]:
             return int(listener.getsockname()[1])
 
     return free
+
+
+@pytest.fixture
+def address(mariadb: MariaDb) -> Iterator[MysqlAddress]:
+    """A fresh MariaDB database; the server is made well again whatever a test did to it."""
+    address = mariadb.new_database()
+    yield address
+    mariadb.heal()
+    mariadb.drop(address)
+
+
+@pytest.fixture
+async def opened(address: MysqlAddress) -> AsyncIterator[Callable[..., Any]]:
+    """Open databases on `address` with the options under test; closes them."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one(at: MysqlAddress = address, **options: Any) -> MysqlDatabase:
+            database = await MysqlDatabase.open(at, **options)
+            stack.push_async_callback(database.close)
+            return database
+
+        yield open_one

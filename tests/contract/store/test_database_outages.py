@@ -2,21 +2,19 @@
 
 import asyncio
 import random
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
+from pymysql.err import OperationalError
 
 from daemon.probe import Probe
 from daemon.store.database import Claim, Write
 from daemon.store.mysql import MysqlAddress, MysqlDatabase
 from daemon.store.mysql_connection import Connection, connect
-from daemon.store.mysql_pool import Pool
 from domain.errors import Conflict, Unavailable
 from tests.mariadb import MariaDb
 
@@ -26,30 +24,7 @@ SET = "UPDATE thing SET n = ? WHERE k = ?"
 MOVE = "UPDATE thing SET n = n + ? WHERE k = ?"
 KEYS = "SELECT k FROM thing ORDER BY k"
 STATUS = "SELECT variable_value FROM information_schema.global_status WHERE variable_name = '{}'"
-OURS = "SELECT id FROM information_schema.processlist WHERE user = 'robotd' AND db = '{}'"
 SLEEPERS = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'robotd' AND info LIKE '%SLEEP%'"
-
-
-@pytest.fixture
-def address(mariadb: MariaDb) -> Iterator[MysqlAddress]:
-    """A fresh database; the server is made well again whatever a test did to it."""
-    address = mariadb.new_database()
-    yield address
-    mariadb.heal()
-    mariadb.drop(address)
-
-
-@pytest.fixture
-async def opened(address: MysqlAddress) -> AsyncIterator[Callable[..., Any]]:
-    """Open databases on `address` with the options under test; closes them."""
-    async with AsyncExitStack() as stack:
-
-        async def open_one(at: MysqlAddress = address, **options: Any) -> MysqlDatabase:
-            database = await MysqlDatabase.open(at, **options)
-            stack.push_async_callback(database.close)
-            return database
-
-        yield open_one
 
 
 @pytest.fixture
@@ -82,11 +57,6 @@ def number(server: MariaDb, sql: str) -> int:
 
 async def one_waits_for_a_lock(server: MariaDb) -> None:
     await until(server, STATUS.format("innodb_row_lock_current_waits"), 1)
-
-
-def kill_ours(server: MariaDb, address: MysqlAddress) -> None:
-    for (number,) in server.execute(OURS.format(address.database)):
-        server.execute(f"KILL {number}")
 
 
 def at(moment: str, act: Callable[[], None]) -> Probe:
@@ -182,7 +152,7 @@ async def test_a_connection_killed_before_the_commit_is_unavailable_and_nothing_
     def kill_once() -> None:
         if lives:
             lives.pop()
-            kill_ours(mariadb, address)
+            mariadb.kill_clients(address)
 
     dying = await opened(probe=at("before_commit", kill_once))
     async with asyncio.timeout(10):
@@ -201,23 +171,11 @@ async def test_a_connection_killed_while_it_waits_is_unavailable(
         await other.begin(["UPDATE @.thing SET n = 5 WHERE k = 'a'".replace("@", address.database)])
         ours = asyncio.create_task(things.apply([Write(MOVE, (1, "b")), Write(MOVE, (1, "a"))]))
         await one_waits_for_a_lock(mariadb)
-        await asyncio.to_thread(kill_ours, mariadb, address)
+        await asyncio.to_thread(mariadb.kill_clients, address)
         with pytest.raises(Unavailable):
             await ours
         await other.rollback()
         assert await things.fetch("SELECT SUM(n) FROM thing") == [(0,)]
-
-
-async def test_idle_connections_that_the_server_closed_are_not_used(
-    mariadb: MariaDb, address: MysqlAddress, things: MysqlDatabase
-) -> None:
-    """After the server dropped every idle connection, no caller notices."""
-    async with asyncio.timeout(10):
-        await asyncio.gather(*(things.fetch("SELECT SLEEP(0.01)") for _ in range(5)))
-        await asyncio.to_thread(kill_ours, mariadb, address)
-        await until(mariadb, OURS.replace("SELECT id", "SELECT COUNT(*)").format(address.database), 0)
-        answers = await asyncio.gather(*(things.fetch("SELECT ?", (n,)) for n in range(5)))
-    assert answers == [[(n,)] for n in range(5)]
 
 
 async def test_a_server_that_dies_before_the_commit_is_unavailable_until_it_is_back(
@@ -307,12 +265,43 @@ async def test_a_commit_whose_answer_is_lost_is_unavailable_although_it_happened
             await database.apply([Write(ADD, ("d", 1))])
 
 
-async def test_a_failed_commit_is_never_a_conflict(things: MysqlDatabase, opened: Callable[..., Any]) -> None:
-    """A commit that takes too long ends the wait, not the doubt."""
-    slow = await opened(statement_timeout_s=0.05)
+class RefusedCommit:
+    """Stands for aiomysql where the server answers a COMMIT with an error, as a cluster does."""
+
+    closed = False
+    rowcount = 0
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def get_server_info(self) -> str:
+        return "8.0.40"
+
+    async def execute(self, _text: bytes) -> None:
+        raise OperationalError(self.code, "refused")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("code", [1062, 1180, 1205, 1213, 3100])
+async def test_a_commit_that_the_server_refuses_is_unavailable_and_never_run_again(code: int) -> None:
+    """Whatever the error says, a failed commit is in doubt: no Conflict, no second run, no reuse."""
+    raw = RefusedCommit(code)
+    connection = Connection(raw, raw, 1.0)
+    with pytest.raises(Unavailable):
+        await connection.commit()
+    assert connection.is_closed
+
+
+async def test_a_statement_that_takes_too_long_undoes_its_transaction(
+    things: MysqlDatabase, opened: Callable[..., Any]
+) -> None:
+    """Given up in the middle, a transaction leaves nothing."""
+    slow = await opened(statement_timeout_s=0.2)
     async with asyncio.timeout(10):
         with pytest.raises(Unavailable):
-            await slow.apply([Write(ADD, ("d", 1)), Write("DO SLEEP(5)")])
+            await slow.apply([Write(ADD, ("d", 1)), Write("SELECT SLEEP(5) FROM thing")])
         assert await things.fetch(KEYS) == [("a",), ("b",), ("c",)]
 
 
@@ -320,7 +309,7 @@ async def test_a_frozen_server_is_given_up_in_time_and_taken_back(
     mariadb: MariaDb, things: MysqlDatabase, opened: Callable[..., Any]
 ) -> None:
     """SIGSTOP: open connections and new ones fail within their bounds; SIGCONT: the same object works."""
-    database = await opened(statement_timeout_s=0.1, connect_timeout_s=0.5)
+    database = await opened(statement_timeout_s=0.3, connect_timeout_s=1)
     async with asyncio.timeout(20):
         await database.fetch(KEYS)
         mariadb.pause()
@@ -328,9 +317,12 @@ async def test_a_frozen_server_is_given_up_in_time_and_taken_back(
         for _ in range(2):
             with pytest.raises(Unavailable):
                 await database.fetch(KEYS)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 6
         mariadb.resume()
-        assert await database.fetch(KEYS) == [("a",), ("b",), ("c",)]
+        while True:
+            with suppress(Unavailable):
+                assert await database.fetch(KEYS) == [("a",), ("b",), ("c",)]
+                break
 
 
 async def test_a_slow_statement_is_ended_by_the_server_too(
@@ -345,92 +337,6 @@ async def test_a_slow_statement_is_ended_by_the_server_too(
         assert await database.fetch("SELECT 1") == [(1,)]
 
 
-async def test_a_hanging_handshake_is_bounded(address: MysqlAddress, opened: Callable[..., Any], line: Any) -> None:
-    """A server that accepts and says nothing costs each caller the connect bound, not more."""
-    line.is_silent = True
-    silent = replace(address, unix_socket=None, host="127.0.0.1", port=line.port)
-    database = await opened(silent, connect_timeout_s=0.3, pool_size=3)
-    async with asyncio.timeout(10):
-        began = time.monotonic()
-        results = await asyncio.gather(*(database.fetch("SELECT 1") for _ in range(6)), return_exceptions=True)
-        assert all(isinstance(result, Unavailable) for result in results)
-        assert 0.3 <= time.monotonic() - began < 2
-    assert line.accepted == 6
-
-
-async def test_a_hanging_handshake_blocks_nobody_else(
-    address: MysqlAddress, things: MysqlDatabase, opened: Callable[..., Any], line: Any
-) -> None:
-    """While one caller hangs in a handshake, another gets a free connection at once and leaves it again."""
-    at_commit, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(moment: str) -> None:
-        if moment == "before_commit":
-            at_commit.set()
-            await go_on.wait()
-
-    through = replace(address, unix_socket=None, host="127.0.0.1", port=line.port)
-    database = await opened(through, connect_timeout_s=2, pool_size=2, probe=hold)
-    async with asyncio.timeout(10):
-        busy = asyncio.create_task(database.apply([Write(ADD, ("d", 1))]))
-        await at_commit.wait()
-        line.is_silent = True
-        hanging = asyncio.create_task(database.fetch("SELECT 1"))
-        await line.has_silenced.wait()
-        go_on.set()
-        await busy
-        for _ in range(20):
-            assert await database.fetch("SELECT 2") == [(2,)]
-        assert not hanging.done()
-        with pytest.raises(Unavailable):
-            await hanging
-
-
-async def test_nobody_listening_is_unavailable_at_once(
-    address: MysqlAddress, opened: Callable[..., Any], dead_port: Callable[[], int]
-) -> None:
-    """A refused connection and a missing socket are Unavailable, and the words say nothing secret."""
-    refused = await opened(replace(address, unix_socket=None, host="127.0.0.1", port=dead_port()))
-    missing = await opened(replace(address, unix_socket="/nonexistent/socket"))
-    denied = await opened(replace(address, password="wrong-" + address.password))
-    async with asyncio.timeout(5):
-        for database in (refused, missing, denied):
-            with pytest.raises(Unavailable) as caught:
-                await database.fetch("SELECT 1")
-            assert address.password not in str(caught.value)
-    assert address.password not in repr(address)
-
-
-async def test_a_server_that_speaks_something_else_is_unavailable(
-    address: MysqlAddress, opened: Callable[..., Any]
-) -> None:
-    """A wrong port, with a web server or a mail server behind it, is told as an outage."""
-    for greeting in (b"HTTP/1.1 400 Bad Request\r\n\r\n" * 50, b"220 mail ESMTP\r\n", b"\x01\x00\x00\x00\x0a", b""):
-
-        async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytes = greeting) -> None:
-            writer.write(said)
-            writer.close()
-
-        server = await asyncio.start_server(greet, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        database = await opened(replace(address, unix_socket=None, host="127.0.0.1", port=port), connect_timeout_s=1)
-        async with asyncio.timeout(5):
-            with pytest.raises(Unavailable):
-                await database.fetch("SELECT 1")
-        server.close()
-
-
-async def test_demanded_tls_is_never_given_up(
-    address: MysqlAddress, things: MysqlDatabase, opened: Callable[..., Any]
-) -> None:
-    """With a server that offers no TLS there is no connection rather than one in clear text."""
-    database = await opened(replace(address, tls=ssl.create_default_context()))
-    async with asyncio.timeout(5):
-        with pytest.raises(Unavailable, match="offers no TLS"):
-            await database.apply([Write(ADD, ("d", 1))])
-        assert await things.fetch(KEYS) == [("a",), ("b",), ("c",)]
-
-
 async def test_a_server_turned_read_only_is_unavailable_on_a_new_connection_each_time(
     mariadb: MariaDb, things: MysqlDatabase
 ) -> None:
@@ -443,53 +349,6 @@ async def test_a_server_turned_read_only_is_unavailable_on_a_new_connection_each
         assert await things.fetch("SELECT CONNECTION_ID()") != before
         await asyncio.to_thread(mariadb.execute, "SET GLOBAL read_only = 0")
         await things.apply([Write(ADD, ("d", 1))])
-
-
-async def test_a_full_server_is_unavailable(mariadb: MariaDb, opened: Callable[..., Any]) -> None:
-    """One connection too many is an outage that passes."""
-    limit = mariadb.execute("SELECT @@max_connections")[0][0]
-    database = await opened(pool_size=40, connect_timeout_s=2)
-    async with asyncio.timeout(10):
-        await asyncio.to_thread(mariadb.execute, "SET GLOBAL max_connections = 10")
-        try:
-            calls = (database.fetch("SELECT SLEEP(0.2)") for _ in range(40))
-            results = await asyncio.gather(*calls, return_exceptions=True)
-        finally:
-            await asyncio.to_thread(mariadb.execute, f"SET GLOBAL max_connections = {limit}")
-        kinds = {type(result) for result in results}
-        assert kinds == {list, Unavailable}
-        assert await database.fetch("SELECT 1") == [(1,)]
-
-
-async def test_the_pool_never_grows_beyond_its_size(
-    mariadb: MariaDb, address: MysqlAddress, opened: Callable[..., Any]
-) -> None:
-    """Fifty callers share three connections, and all are served."""
-    database = await opened(pool_size=3)
-    async with asyncio.timeout(10):
-        rows = await asyncio.gather(*(database.fetch("SELECT CONNECTION_ID()") for _ in range(50)))
-        assert len({row[0] for row in rows}) <= 3
-        assert len(mariadb.execute(OURS.format(address.database))) <= 3
-
-
-async def test_waiting_for_a_connection_is_bounded(things: MysqlDatabase, opened: Callable[..., Any]) -> None:
-    """With every connection busy a caller is told so in time, and served again when one is free."""
-    at_commit, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(moment: str) -> None:
-        if moment == "before_commit":
-            at_commit.set()
-            await go_on.wait()
-
-    database = await opened(pool_size=1, acquire_timeout_s=0.1, probe=hold)
-    async with asyncio.timeout(10):
-        busy = asyncio.create_task(database.apply([Write(ADD, ("d", 1))]))
-        await at_commit.wait()
-        with pytest.raises(Unavailable, match="all 1 connections stayed busy"):
-            await database.fetch(KEYS)
-        go_on.set()
-        await busy
-        assert len(await database.fetch(KEYS)) == 4
 
 
 async def test_a_transaction_cancelled_before_its_commit_lets_go_of_its_locks(
@@ -515,22 +374,6 @@ async def test_a_transaction_cancelled_before_its_commit_lets_go_of_its_locks(
         assert await database.fetch("SELECT n FROM thing WHERE k = 'a'") == [(1,)]
 
 
-async def test_a_connection_idle_for_too_long_is_replaced(address: MysqlAddress) -> None:
-    """Firewalls forget idle connections; so the pool does it first."""
-    now_s = [0.0]
-    dial = partial(connect, address, connect_timeout_s=3, statement_timeout_s=3)
-    pool = Pool(dial, size=2, acquire_timeout_s=1, monotonic_s=lambda: now_s[0])
-    used: list[Connection] = []
-    async with asyncio.timeout(10):
-        for at_s in (0, 1000, 2000, 3801):
-            now_s[0] = at_s
-            async with pool.connection() as connection:
-                used.append(connection)
-        await pool.close()
-    assert used[0] is used[1] is used[2]
-    assert used[3] is not used[2]
-
-
 async def test_random_kills_of_connections_never_mix_answers(
     mariadb: MariaDb, address: MysqlAddress, things: MysqlDatabase
 ) -> None:
@@ -552,6 +395,6 @@ async def test_random_kills_of_connections_never_mix_answers(
         for _ in range(4):
             tasks.create_task(ask())
         for _ in range(5):
-            await asyncio.to_thread(kill_ours, mariadb, address)
+            await asyncio.to_thread(mariadb.kill_clients, address)
         done.set()
     assert outcomes.count(True) > 50

@@ -1,0 +1,96 @@
+"""Reading: from a delivery's text to a typed message, and what can be said of one that can't be read."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.delivery import EVENTS, TIMERS, Identity
+from daemon.reading import identify, read
+from domain.errors import MessageError
+from domain.wire import iso
+from handlers.routes import Origin
+from tests.parts import Delivered, Wish, done, wish, wishes
+from tests.world import MORNING_MS
+
+ROUTES = wishes(done)
+EVENT = {
+    "subscriptionId": 4,
+    "sourceEvent": {"id": 5, "robotId": 7, "eventName": "IN_BED", "createdAt": iso(MORNING_MS), "new": "field"},
+}
+
+
+def test_a_command_is_its_envelope_and_its_data() -> None:
+    """Identity, robot, typed data and call reference come from the body."""
+    message = read(Delivered(wish("x", 7, id="m-1", callref="body"), attributes={"callRef": "attribute"}), ROUTES)
+    assert message.identity == Identity("wish", "test", "m-1", 7, "body")
+    assert message.command == Wish(robotId=7, text="x")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "kept"), [("ref", "ref"), ("", None), ("x" * 129, None), ("caf\u00e9", None), ("a\nb", None)]
+)
+def test_a_call_reference_beside_the_body_counts_where_it_can_be_kept(attribute: str, kept: str | None) -> None:
+    """One that the database could not hold is left out; it is no reason to refuse the message."""
+    assert read(Delivered(attributes={"callRef": attribute}), ROUTES).call_ref == kept
+    assert identify(Delivered(attributes={"callRef": attribute})).call_ref == kept
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"to": {"robotId": "7"}, "payload": {"id": 9, **EVENT}},
+        {"payload": {"id": 9, **EVENT}},
+        {"id": 9, **EVENT},
+        {"Type": "Notification", "Message": json.dumps({"payload": {"id": 9, **EVENT}})},
+    ],
+    ids=["envelope", "envelope without addressee", "flat", "SNS"],
+)
+def test_every_variant_of_an_event_is_the_same_message(body: Mapping[str, object]) -> None:
+    """Its identity is the outgoing event, its robot that of the source event; unknown fields are ignored."""
+    message = read(Delivered(json.dumps(body), reads=EVENTS), ROUTES)
+    assert message.identity == Identity("megazord.event", "megazord-events", "outgoing:9", 7, None)
+
+
+def test_an_event_without_an_id_is_known_by_subscription_and_source_event() -> None:
+    """The flat variant has no outgoing id."""
+    assert read(Delivered(json.dumps(EVENT), reads=EVENTS), ROUTES).id == "subscription:4:event:5"
+
+
+def test_a_timer_is_known_by_its_claim() -> None:
+    """Two claims of one timer are two messages."""
+    delivery = Delivered('{"text": "x"}', "wish:1", attributes={"type": "wish"}, reads=TIMERS, fence=3)
+    message = read(delivery, wishes(done, Origin.TIMER))
+    assert (message.id, message.command) == ("wish:1#3", Wish(text="x"))
+
+
+def test_a_source_without_a_reader_is_refused() -> None:
+    """A queue that is read as something unknown is a mistake of the wiring, said in words."""
+    with pytest.raises(MessageError, match="no reader for riddles"):
+        read(Delivered(reads="riddles"), ROUTES)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+fields = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("id", "type", "source", "data", "callref", "specversion", "time"), anything)
+)
+
+
+@given(st.text() | fields.map(json.dumps) | anything.map(json.dumps))
+def test_any_text_is_read_or_refused_with_a_reason_and_always_identified(body: str) -> None:
+    """No text makes a reader raise anything but MessageError; what is said of it fits the journal's columns."""
+    for reads in ("commands", EVENTS):
+        try:
+            read(Delivered(body, reads=reads), ROUTES)
+        except MessageError as error:
+            assert str(error)
+            assert len(str(error)) < 5000
+    identity = identify(Delivered(body))
+    assert all(len(each) <= 128 for each in (identity.type, identity.source, identity.id))
+    assert identity.call_ref is None or len(identity.call_ref) <= 128
