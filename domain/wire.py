@@ -63,7 +63,7 @@ def write_json(content: JsonObject) -> str:
 def iso(at_ms: int) -> str:
     """Milliseconds since 1970 as `2025-11-25T08:40:00.000Z`, the form of the neighbours."""
     at = datetime.fromtimestamp(at_ms // 1000, UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+    return f"{at.isoformat()[:19]}.{at_ms % 1000:03d}Z"
 
 
 def milliseconds(at: datetime) -> int:

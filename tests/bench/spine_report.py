@@ -135,14 +135,15 @@ One queue server (`python -m localstack.sqs`, without its ledger) in a process o
 filled, then one consumer starts in a process of its own, connects, makes its first calls on another queue, and
 begins. It is done when the server holds no message of the queue any more and the consumer has nothing left to do.
 CPU is user and system time of the consumer's process between those two moments, all its threads; its start, the queue
-server and MariaDB are not in it. The scenarios take turns, and every figure is the median of {repeats} runs.
+server and MariaDB are not in it. The scenarios take turns, and every figure is the median of {repeats} run(s).
 
 | | what it does for each message |
 | --- | --- |
 {explained}
 
 `x bare` compares with the bare loop of the same run of the bench: single figures depend on the machine and on what
-else it does, ratios much less. `results` is what was published for each message. SQLite's file lies in a folder for
+else it does, ratios much less. `results` is what was published for each message; every consumer
+has the same imports, so `peak MB` of the bare loop says little. SQLite's file lies in a folder for
 temporary files and each commit is synced there; MariaDB's lies in shared memory where there is any, so the
 rates of the two must not be compared with each other, their CPU may be.
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from domain.messages import reply_id
+from localstack.faults import Fault, FaultKind
 from tests.world import MORNING_MS, World, command, create_command, world
 
 ROBOT, STEP = 61001, 88120
@@ -129,8 +130,8 @@ async def test_a_redriven_command_is_answered_once_its_cause_is_gone(home: World
 
 
 async def test_a_neighbour_that_is_down_delays_the_check(home: World) -> None:
-    """Micro Managers fails for a while: no dead letter, and the check starts when it answers."""
-    home.managers.faults.fail("steps.read", times=3)
+    """Micro Managers refuses twice for now: no dead letter, and the check starts when it answers."""
+    home.managers.faults.add(Fault(FaultKind.STATUS, "steps.read", times=2, retry_after_s=1))
     async with home.running():
         (told,) = await ask(home, create_command(ROBOT, STEP, 1, MORNING_MS))
     assert told["payload"]["phase"] == "FUTURE"

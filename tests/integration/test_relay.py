@@ -148,10 +148,10 @@ async def test_a_failed_entry_is_parked_and_sent_later(home: Parts) -> None:
     home.server.create_queue("robot-queue-1")
     home.server.faults.partial_failure = 0.3
     home.server.faults.only = frozenset({"SendMessageBatch"})
-    bodies = [str(number) for number in range(30)]
+    bodies = [str(number) for number in range(12)]
     async with relaying(home.relay()) as relay:
         relay.offer(await committed(home, "robot-queue-1", bodies))
-        await is_sent(home, "robot-queue-1", 30)
+        await is_sent(home, "robot-queue-1", 12)
         await gone(home)
         await relay.drained()
     assert sorted(home.server.bodies("robot-queue-1"), key=int) == bodies

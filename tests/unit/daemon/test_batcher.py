@@ -14,12 +14,14 @@ class Line:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.began = asyncio.Event()
         self.go = asyncio.Event()
         self.go.set()
         self.error: Exception | None = None
 
     async def __call__(self, items: list[int]) -> Sequence[Exception | None]:
         self.batches.append(items)
+        self.began.set()
         await self.go.wait()
         if self.error is not None:
             raise self.error
@@ -51,8 +53,7 @@ async def test_what_waits_during_a_call_goes_out_in_full_batches_in_order() -> N
     line.go.clear()
     async with running(batcher := Batcher(line, workers=1)), asyncio.timeout(5):
         tasks = [asyncio.create_task(batcher.submit(0))]
-        while not line.batches:
-            await asyncio.sleep(0)
+        await line.began.wait()
         tasks += [asyncio.create_task(batcher.submit(item)) for item in range(1, 26)]
         await asyncio.sleep(0)
         line.go.set()
@@ -84,8 +85,7 @@ async def test_a_cancelled_submitter_neither_stops_the_call_nor_the_others() -> 
     line.go.clear()
     async with running(batcher := Batcher(line)), asyncio.timeout(5):
         gone, stays = (asyncio.create_task(batcher.submit(item)) for item in (1, 2))
-        while not line.batches:
-            await asyncio.sleep(0)
+        await line.began.wait()
         gone.cancel()
         await asyncio.wait([gone])
         line.go.set()
@@ -101,8 +101,7 @@ async def test_drained_waits_for_what_waits_and_for_what_is_under_way() -> None:
         await batcher.drained()
         line.go.clear()
         sending = asyncio.create_task(batcher.submit(1))
-        while not line.batches:
-            await asyncio.sleep(0)
+        await line.began.wait()
         draining = asyncio.create_task(batcher.drained())
         await asyncio.sleep(0)
         assert not draining.done()
@@ -118,7 +117,6 @@ async def test_the_end_of_the_batcher_cancels_who_waits_for_a_call() -> None:
     async with running(batcher := Batcher(line)):
         sending = asyncio.create_task(batcher.submit(1))
         async with asyncio.timeout(5):
-            while not line.batches:
-                await asyncio.sleep(0)
+            await line.began.wait()
     with pytest.raises(asyncio.CancelledError):
         await sending

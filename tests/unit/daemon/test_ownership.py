@@ -126,14 +126,13 @@ async def test_a_receipt_that_could_not_be_renewed_in_time_is_given_up() -> None
 
 async def test_a_renewal_that_hangs_does_not_hide_that_the_time_is_over() -> None:
     """The call never returns; the handler is cancelled all the same when its time is up."""
-    sqs = FakeSqs()
 
-    async def hang(_queue: str, _changes: object) -> Sequence[Exception | None]:
-        await asyncio.Event().wait()
-        return []
+    class Hanging(FakeSqs):
+        async def change_visibility(self, _queue: str, _changes: object) -> Sequence[Exception | None]:
+            await asyncio.Event().wait()
+            return []
 
-    sqs.change_visibility = hang  # type: ignore[method-assign]  # it hangs
-    async with owning(sqs, 1) as ownership:
+    async with owning(Hanging(), 1) as ownership:
         task = idle()
         ownership.keep("h", task)
         await asyncio.wait([task], timeout=3)

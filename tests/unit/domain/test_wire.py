@@ -1,7 +1,7 @@
 """JSON text: strict on the way in, ASCII on the way out; times as the neighbours write them."""
 
-import json
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -41,14 +41,12 @@ def test_a_pair_of_surrogates_is_one_character() -> None:
     assert read_json('{"face": "\\ud83d\\ude00"}') == {"face": "\U0001f600"}
 
 
-@pytest.mark.parametrize("depth", range(100, 1100, 50))
+@pytest.mark.parametrize("depth", [100, 500, 900, 950, 960, 970, 980, 990, 1000, 1100, 100_000])
 def test_any_depth_is_read_or_refused(depth: int) -> None:
-    """Also where the reader still manages and the check for text no longer does."""
+    """Also where the reader still manages and the check for text no longer does: nothing else is ever raised."""
     text = '{"a":' + "[" * depth + '"\\u0041"' + "]" * depth + "}"
-    try:
-        assert json.loads(text) == read_json(text)
-    except (MessageError, RecursionError) as error:
-        assert isinstance(error, MessageError) or depth > 900
+    with suppress(MessageError):
+        assert list(read_json(text)) == ["a"]
 
 
 @given(st.integers(0, 4_000_000_000_000))
