@@ -19,7 +19,7 @@ from daemon.lanes import Lanes
 from daemon.log import LogEvent, message_context
 from daemon.probe import Probe
 from daemon.reading import identify, read
-from domain.backoff import backoff_s
+from domain.backoff import backoff_s, deferral_s
 from domain.errors import Conflict, MessageError, RuleViolation, Unavailable
 from domain.messages import error_result
 from domain.outcome import Done, Outcome, Reject, Retry
@@ -114,9 +114,8 @@ class Dispatcher(Generic[Work]):
                 return Reject(str(error), error.kind)
             case Unavailable():
                 self._lost(error)
-                cap_s = self._policy.unavailable_cap_s
-                wait_s = error.after_s if error.after_s is not None else random.random() * cap_s  # noqa: S311  jitter
-                return Retry(max(1.0, wait_s), str(error), counts=False)
+                after_s = None if error.after_s is None else max(1.0, error.after_s)
+                return Retry(after_s, str(error), counts=False)
             case Conflict():
                 return Retry(1.0, str(error))
             case TimeoutError():
@@ -158,12 +157,18 @@ class Dispatcher(Generic[Work]):
             reason = f"gave up after {now.attempts} attempts; the last one: {retry.reason}"
             await self._reject(delivery, identity, Reject(reason, "attempts-exhausted"))
             return
-        after_s = retry.after_s
-        if after_s is None:
-            after_s = backoff_s(now.attempts, self._policy.first_s, self._policy.cap_s, random.random())  # noqa: S311  jitter
+        after_s = self._wait_s(retry, now)
         await self._books.note_retry(delivery, now, Entry(identity, "retried", retry.reason, now.attempts))
         await delivery.retry(after_s)
         _log.info(LogEvent.MESSAGE_RETRIED, after_s=after_s, reason=retry.reason, attempts=now.attempts)
+
+    def _wait_s(self, retry: Retry, now: Attempts) -> float:
+        if retry.after_s is not None:
+            return retry.after_s
+        chance = random.random()  # noqa: S311  jitter
+        if retry.counts:
+            return backoff_s(now.attempts, self._policy.first_s, self._policy.cap_s, chance)
+        return deferral_s(now.deferrals, self._policy.unavailable_cap_s, chance)
 
     async def _reject(self, delivery: Delivery, identity: Identity, reject: Reject) -> None:
         before = await self._books.attempts(delivery)

@@ -8,10 +8,11 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
+from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from domain.errors import RobotdError, Unavailable
@@ -184,6 +185,12 @@ async def connect(access: SqsAccess) -> AsyncIterator[Sqs]:
         yield Sqs(access, stack, polls, calls)
 
 
+@cache
+def session() -> AioSession:
+    """One for the process: each session reads the description of all of SQS anew, which costs more than a client."""
+    return get_session()
+
+
 def _client(access: SqsAccess, *, pool: int, read_timeout_s: float) -> Any:
     config = AioConfig(
         max_pool_connections=pool,
@@ -193,7 +200,7 @@ def _client(access: SqsAccess, *, pool: int, read_timeout_s: float) -> Any:
         user_agent="robotd",  # built anew for every call otherwise: a sixth of the CPU of a receive
         parameter_validation=False,
     )
-    return get_session().create_client(
+    return session().create_client(
         "sqs",
         region_name=access.region,
         endpoint_url=access.endpoint_url,

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
+
+from daemon.sqs import session
 
 BATCH = 10  # SQS takes no more in one call
 _MISSING = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
@@ -54,7 +55,7 @@ class SqsSender:
         self._lanes: dict[str, _Lane] = {}
 
     async def __aenter__(self) -> Self:
-        client = get_session().create_client(
+        client = session().create_client(
             "sqs",
             region_name="us-east-1",
             endpoint_url=self._endpoint_url,
