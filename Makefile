@@ -7,6 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 T ?= tests
+WORKERS ?= 3
 SOURCES := domain handlers daemon localstack tests
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -45,9 +46,11 @@ system:
 demo: $(STAMP) ## a day in one home, in the terminal: no AWS, no MySQL, no Docker
 	@$(BIN)/robotd demo
 
-test: $(STAMP) system ## every test, MariaDB included; one part with T=tests/unit
+test: $(STAMP) system ## every test, MariaDB included; a part with T=tests/unit, in a row with WORKERS=0
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
-	$(BIN)/python -m pytest $(T)
+	memory=/dev/shm; test -w $$memory || memory=/tmp; \
+	TMPDIR=$$(mktemp -d $$memory/robotd-tests.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(T)
 
 check: lint types arch test ## what CI runs: lint, types, rooms, tests
 

@@ -69,16 +69,23 @@ class MariaDb:
         """Make the data directory and start."""
         install = [program("mariadb-install-db"), "--no-defaults", f"--datadir={self._folder / 'data'}"]
         install += ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
-        # mariadb-install-db looks for the server on PATH, where a plain user's has no sbin.
-        environment = {**os.environ, "PATH": SEARCH_PATH}
-        subprocess.run([*install, *self._as_root()], check=True, capture_output=True, env=environment)  # noqa: S603  our own words
+        (self._folder / "tmp").mkdir()
+        subprocess.run([*install, *self._as_root()], check=True, capture_output=True, env=self._environment)  # noqa: S603  our own words
         self._write_init_file()
         self.start()
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """A folder of its own for temporary tables: in a shared one a starting server removes those of all others.
+
+        mariadb-install-db looks for the server on PATH, where a plain user's has no sbin.
+        """
+        return {**os.environ, "PATH": SEARCH_PATH, "TMPDIR": str(self._folder / "tmp")}
 
     def start(self) -> None:
         """Start and wait until it answers; a killed server recovers first."""
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)  # noqa: S603  our own words
+            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, env=self._environment)  # noqa: S603  our own words
         ends = time.monotonic() + READY_S
         while not self._answers():
             if self._has_exited_within(0.01) or time.monotonic() > ends:
@@ -102,8 +109,10 @@ class MariaDb:
         self.execute("SET GLOBAL read_only = 0")
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open, nothing answers."""
+        """SIGSTOP, and wait until every thread has stopped: connections stay open, nothing answers."""
         self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """SIGCONT."""

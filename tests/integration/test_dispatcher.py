@@ -77,7 +77,7 @@ async def test_the_waits_are_those_that_were_asked_for_and_never_nothing(home: P
     ]
     waits = [(await settled(home, end)).actions[0][1] for end in asked]
     assert waits == [30.0, 120, 1.0]
-    assert (await settled(home, Unavailable("megazord", "x"))).actions[0][1] == 1
+    assert (await settled(home, Unavailable("megazord", "x"))).actions[0][1] in {2, 3, 4}  # its third deferral
     assert home.lost == ["megazord"] * 3
 
 

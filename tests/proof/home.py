@@ -141,15 +141,15 @@ class Home:
         """The points in the order in which they were reached."""
         return [json.loads(line) for line in self.trace_file.read_text().splitlines()]
 
-    async def until_trace(self, child: Child, point: str, bound_s: float = BOUND_S) -> None:
-        """Return when `child` has reached `point` once more than until now."""
-        before = self._reached(child, point)
+    async def until_trace(self, child: Child, point: str, times: int, bound_s: float = BOUND_S) -> None:
+        """Return when `child` has reached `point` more than `times` times."""
         async with asyncio.timeout(bound_s):
-            while self._reached(child, point) == before:
+            while self.reached(child, point) <= times:
                 with suppress(TimeoutError):
-                    await self.sqs.wait_until(lambda: self._reached(child, point) > before, CALM_S)
+                    await self.sqs.wait_until(lambda: self.reached(child, point) > times, CALM_S)
 
-    def _reached(self, child: Child, point: str) -> int:
+    def reached(self, child: Child, point: str) -> int:
+        """How often `child` has reached `point`."""
         return sum(step["pid"] == child.pid and step["point"] == point for step in self.trace())
 
     def log(self) -> list[dict[str, Any]]:

@@ -259,10 +259,10 @@ async def test_a_daemon_that_slept_past_its_timer_lease_writes_nothing(
         opened.pass_time()
         heir = await opened.start()
         await opened.settle(lambda: opened.tables.count("status_check WHERE phase = 'COMPLETED'") == 1)
-        before, log_before = state(opened), len(opened.log())
+        before, log_before, settled = state(opened), len(opened.log()), opened.reached(sleeper, "after_settle")
         sleeper.signal(signal.SIGCONT)
         noticed = {"timer.lease_lost", "message.retried", "message.duplicate"}
-        await opened.until_trace(sleeper, "after_settle")
+        await opened.until_trace(sleeper, "after_settle", settled)
         assert any(line["event"] in noticed for line in opened.log()[log_before:])
         assert state(opened) == before
         assert not heir.ended.is_set()
@@ -282,7 +282,7 @@ async def test_a_daemon_that_slept_past_its_visibility_timeout_writes_nothing(
         opened.pass_time()
         await opened.start()
         await opened.settle(lambda: opened.tables.count("status_check WHERE phase = 'COMPLETED'") == 1)
-        before = state(opened)
+        before, settled = state(opened), opened.reached(sleeper, "after_settle")
         sleeper.signal(signal.SIGCONT)
-        await opened.until_trace(sleeper, "after_settle")
+        await opened.until_trace(sleeper, "after_settle", settled)
         assert state(opened) == before
