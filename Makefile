@@ -50,7 +50,7 @@ test: $(STAMP) system ## every test, MariaDB included; a part with T=tests/unit,
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
 	memory=/dev/shm; test -w $$memory || memory=/tmp; \
 	TMPDIR=$$(mktemp -d $$memory/robotd-tests.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(T)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(T)
 
 check: lint types arch test ## what CI runs: lint, types, rooms, tests
 

@@ -55,7 +55,9 @@ async def committed(
 
 
 async def is_sent(home: Parts, queue: str, count: int) -> None:
-    await home.server.wait_until(lambda: queue in home.server.queues() and len(home.server.messages(queue)) >= count)
+    await home.server.wait_until(
+        lambda: queue in home.server.queues() and len(home.server.messages(queue)) >= count, timeout_s=30
+    )
 
 
 async def test_rows_go_out_in_order_per_destination_in_full_batches(home: Parts) -> None:

@@ -25,6 +25,7 @@ from tests.proof.nursery import Nursery, nursery, within
 
 SQLITE, MARIADB = "sqlite", "mariadb"
 AT_ONE_TIME = 3
+pytestmark = pytest.mark.xdist_group("crash points")  # the cases share their processes: one worker runs them all
 # Which hit is struck, by fault: the later ones fall on other messages and steps, as far as each point has them.
 OFTEN = {SIGKILL: {SQLITE: 3, MARIADB: 5}, RAISE: {SQLITE: 5, MARIADB: 2}, CANCEL: {SQLITE: 4, MARIADB: 6}}
 SELDOM = {SIGKILL: {SQLITE: 1, MARIADB: 2}, RAISE: {SQLITE: 2, MARIADB: 1}, CANCEL: {SQLITE: 1, MARIADB: 2}}
