@@ -16,7 +16,6 @@ from daemon.timers import Timers
 from domain.errors import RobotdError, Unavailable
 
 _log = structlog.get_logger()
-_WATCH_EVERY_S = 5.0
 _STALLS_UNTIL_EXIT = 3
 _FORGET_EVERY_S = 60.0
 _BETWEEN_BITES_S = 0.2
@@ -51,8 +50,11 @@ class Parts:
 class Daemon:
     """Runs until `stop()`, then drains: polls end by themselves, handlers finish or are handed back."""
 
-    def __init__(self, parts: Parts, drain_timeout_s: float, stalled_after_s: float) -> None:
+    def __init__(
+        self, parts: Parts, drain_timeout_s: float, stalled_after_s: float, *, watch_every_s: float = 5.0
+    ) -> None:
         self._parts = parts
+        self._watch_every_s = watch_every_s
         self._drain_timeout_s = drain_timeout_s
         self._stalled_after_s = stalled_after_s
         self._stop = asyncio.Event()
@@ -158,7 +160,7 @@ class Daemon:
         """A poll that neither returns nor fails is the commonest silent stall: replace its client, then give up."""
         stalls = 0
         while True:
-            await asyncio.sleep(_WATCH_EVERY_S)
+            await asyncio.sleep(self._watch_every_s)
             stalled = [consumer for consumer in self._parts.consumers if consumer.polls_since_s > self._stalled_after_s]
             if not stalled:
                 stalls = 0
