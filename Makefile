@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 T ?= tests
-WORKERS ?= 3
+WORKERS ?= 2
 SOURCES := domain handlers daemon localstack tests
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -123,6 +123,10 @@ class Home:
                 self.say("robotd", "blue", f"dead-letter queue, with the reason: {letter.attributes['errorMessage']}")
             case "twice":
                 self.sqs.send(queues.events, write_json(dict(self.megazord.outgoing[-1].to_message())))
+                told = len(self._results())
+                await self.quiet()
+                if len(self._results()) == told:
+                    self.say("robotd", "blue", "knows it already, and does nothing")
             case _:
                 await self.stop()
                 await self.start()

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any
 
 import aiomysql
@@ -124,7 +124,10 @@ async def _with_session(raw: Any, address: MysqlAddress, statement_timeout_s: fl
         if address.tls is not None:
             _demand_tls(raw)
         connection = Connection(raw, await raw.cursor(), statement_timeout_s)
-        bound_s = f"max_statement_time = {statement_timeout_s}"
+        # A replica that freezes between its statements and its COMMIT must not hold its locks for ever. MySQL has no
+        # such bound: there the locks last until the frozen process goes on or its connection dies.
+        idle_s = max(1, ceil(statement_timeout_s))
+        bound_s = f"max_statement_time = {statement_timeout_s}, idle_transaction_timeout = {idle_s}"
         bound_ms = f"max_execution_time = {int(statement_timeout_s * 1000)}"
         await connection.run(SESSION + (bound_s if connection.is_mariadb else bound_ms))
     except BaseException:

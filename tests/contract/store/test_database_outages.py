@@ -325,6 +325,21 @@ async def test_a_frozen_server_is_given_up_in_time_and_taken_back(
                 break
 
 
+async def test_a_holder_that_freezes_inside_a_transaction_is_thrown_out(
+    things: MysqlDatabase, opened: Callable[..., Any]
+) -> None:
+    """Its locks don't outlive the bound: the others go on, and it finds its connection gone instead of committing."""
+    frozen = await opened(statement_timeout_s=0.5)
+    change = Write("UPDATE thing SET n = ? WHERE k = ?", (7, "a"), rows=1)
+    async with asyncio.timeout(10):
+        async with frozen._pool.connection() as held:
+            await held.begin(["UPDATE thing SET n = 5 WHERE k = 'a'"])
+            await things.apply([change])
+            with pytest.raises(Unavailable):
+                await held.commit()
+        assert await things.fetch("SELECT n FROM thing WHERE k = 'a'") == [(7,)]
+
+
 async def test_a_slow_statement_is_ended_by_the_server_too(
     mariadb: MariaDb, address: MysqlAddress, things: MysqlDatabase, opened: Callable[..., Any]
 ) -> None:
