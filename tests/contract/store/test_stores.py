@@ -24,8 +24,9 @@ from daemon.store.uow import Committed, SqlUnitOfWork, Surroundings
 from domain.errors import Conflict, RuleViolation
 from domain.messages import Result
 from domain.ports import Timer
-from domain.status_check import Branch, Event, Phase, Record, StatusCheck, Verdict, Window
+from domain.status_check import Branch, Event, Phase, Record, StatusCheck, Verdict
 from localstack.clock import ManualClock
+from tests.builders import PLAIN_CHECK
 from tests.conftest import AnyDatabase, Opener
 from tests.parts import Delivered, Wish
 from tests.world import MORNING_MS
@@ -305,17 +306,8 @@ async def test_a_parked_body_is_kept_whole_and_may_be_kept_again(shelf: Shelf) -
     assert await shelf.database.fetch("SELECT id, body FROM parked_body") == [("d-1", body)]
 
 
-CHECK = StatusCheck(
-    id=1,
-    robot_id=7,
-    step_id=88,
-    scheduled_id=9,
-    script_version_id=10,
-    planned_at_ms=MORNING_MS,
-    template_name="TOILET_VISIT",
-    template_version=1,
-    started_at_ms=MORNING_MS,
-    window=Window(looks_back=True, since_ms=None, until_ms=MORNING_MS + 1000),
+CHECK = replace(
+    PLAIN_CHECK,
     branches={Verdict.PASS: Branch(2**40), Verdict.FAIL: Branch(None)},
     phase=Phase.FUTURE,
     subscription_id=5,

@@ -12,27 +12,15 @@ from domain.status_check import (
     Phase,
     Record,
     ScriptStep,
-    StatusCheck,
     Verdict,
     Window,
     payload_of,
     window_of,
 )
+from tests.builders import PLAIN_CHECK
+from tests.world import MORNING_MS as NOW_MS
 
-NOW_MS = 1_764_060_000_000
-CHECK = StatusCheck(
-    id=1,
-    robot_id=7,
-    step_id=88,
-    scheduled_id=9,
-    script_version_id=10,
-    planned_at_ms=NOW_MS,
-    template_name="TOILET_VISIT",
-    template_version=1,
-    started_at_ms=NOW_MS,
-    window=Window(looks_back=True, since_ms=None, until_ms=NOW_MS + 1000),
-    branches={Verdict.PASS: Branch(100), Verdict.FAIL: Branch(200)},
-)
+CHECK = PLAIN_CHECK
 
 
 @pytest.mark.parametrize(

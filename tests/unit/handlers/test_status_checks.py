@@ -10,24 +10,17 @@ from domain.errors import RuleViolation
 from domain.messages import CreateStatusCheck, EndOfCheck, MegazordEvent, ReleaseSubscription, Result
 from domain.outcome import Done, Retry
 from domain.ports import Megazord, MicroManagers, StatusChecks, Subscriptions, Templates, Timer
-from domain.status_check import Branch, Event, Phase, Record, StatusCheck, Verdict, Window
+from domain.status_check import Event, Phase, Record, StatusCheck, Verdict, Window
 from domain.template import Template
 from domain.wire import iso
 from handlers.status_checks import END, RELEASE, UNKNOWN_EVENT_PATIENCE_MS, StatusCheckHandlers
+from tests.builders import PLAIN_CHECK
+from tests.world import MORNING_MS as NOW_MS
 
-NOW_MS = 1_764_060_000_000
-CHECK = StatusCheck(
-    id=1,
-    robot_id=7,
-    step_id=88,
-    scheduled_id=9,
-    script_version_id=10,
-    planned_at_ms=NOW_MS,
+CHECK = replace(
+    PLAIN_CHECK,
     template_name="GONE",
-    template_version=1,
-    started_at_ms=NOW_MS,
     window=Window(looks_back=False, since_ms=None, until_ms=NOW_MS + 60_000),
-    branches={Verdict.PASS: Branch(100), Verdict.FAIL: Branch(200)},
     phase=Phase.FUTURE,
     subscription_id=5,
     notices=1,
