@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,7 @@ from domain.backoff import backoff_s
 from domain.errors import Unavailable
 
 _log = structlog.get_logger()
+_MOMENT_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +176,26 @@ class Consumer:
         return len(late)
 
     async def _wait_for_slots(self) -> int:
+        """How many to ask for: a batch, or after a moment what is free; a call for one costs as much as for ten."""
+        worthwhile = max(1, min(BATCH, self.source.max_in_flight // 4))
         while not self._stopping.is_set():
             await self._gate.wait()
-            free = self.source.max_in_flight - len(self._in_flight)
-            if free > 0:
-                return min(BATCH, free)
+            with suppress(TimeoutError):  # slow handlers must not keep a few free slots empty for longer
+                async with asyncio.timeout(_MOMENT_S):
+                    await self._slots(worthwhile)
+            if self._free_slots > 0:
+                return min(BATCH, self._free_slots)
+            await self._slots(1)
+        return 0
+
+    @property
+    def _free_slots(self) -> int:
+        return self.source.max_in_flight - len(self._in_flight)
+
+    async def _slots(self, count: int) -> None:
+        while self._free_slots < count and not self._stopping.is_set():
             self._free.clear()
             await self._free.wait()
-        return 0
 
     async def _poll(self, free: int) -> list[Received]:
         self._poll_began_s = time.monotonic()
