@@ -25,6 +25,7 @@ NOW_MS = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 # WAL keeps readers and the writer apart; FULL makes a commit survive a power cut.
 WRITER_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 READER_PRAGMAS = ("query_only=ON",)
+MOST_TOGETHER = 50
 
 CONFLICTS = frozenset(
     {
@@ -146,6 +147,25 @@ def _apply(connection: sqlite3.Connection, writes: Sequence[Write]) -> None:
     _transaction(connection, partial(_write_all, connection, writes))
 
 
+def _apply_each(connection: sqlite3.Connection, groups: Sequence[Sequence[Write]]) -> list[Exception | None]:
+    """Several callers' writes with one COMMIT, and so one sync: each caller's are all there, or none of them."""
+    return _transaction(connection, lambda: [_apply_one_of(connection, writes) for writes in groups])
+
+
+def _apply_one_of(connection: sqlite3.Connection, writes: Sequence[Write]) -> Exception | None:
+    connection.execute("SAVEPOINT one")
+    try:
+        _write_all(connection, writes)
+    except Exception as error:
+        if not connection.in_transaction:  # a full disk, say, rolls everything back: nobody's writes are there
+            raise
+        connection.execute("ROLLBACK TO one")
+        connection.execute("RELEASE one")
+        return _translated(error) if isinstance(error, sqlite3.Error) else error
+    connection.execute("RELEASE one")
+    return None
+
+
 def _take(connection: sqlite3.Connection, claim: Claim) -> list[Row]:
     ids = [row[0] for row in _fetch(connection, claim.select, claim.select_args)]
     if not ids:
@@ -166,6 +186,8 @@ class SqliteDatabase:
         self._writer = writer
         self._reader = reader
         self._probe = probe
+        self._waiting: list[tuple[Sequence[Write], asyncio.Future[None]]] = []
+        self._committing: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -186,10 +208,32 @@ class SqliteDatabase:
         return await self._reader.run(_fetch, sql, args)
 
     async def apply(self, writes: Sequence[Write]) -> None:
-        """Run the writes as one transaction, in one hop."""
+        """Run the writes, all or none, in a transaction with those of everybody who waits; one hop, one sync."""
         await self._probe("before_commit")
-        await self._writer.run(_apply, writes)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((writes, done))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_waiting())
+        await done
         await self._probe("after_commit")
+
+    async def _commit_waiting(self) -> None:
+        """Group commit: what came while the last group was synced goes together; alone, nobody waits for others."""
+        while self._waiting:
+            group, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+            group = [(writes, done) for writes, done in group if not done.cancelled()]
+            try:
+                errors = await self._writer.run(_apply_each, [writes for writes, _ in group])
+            except Exception as error:  # noqa: BLE001  whatever it was belongs to each caller, who decides
+                errors = [error] * len(group)
+            for (_, done), problem in zip(group, errors, strict=True):
+                if done.cancelled():
+                    continue
+                if problem is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(problem)
+        self._committing = None
 
     async def claim(self, claim: Claim) -> list[Row]:
         """Claim rows. SQLite has one writer at a time, so nothing needs skipping."""
@@ -211,4 +255,6 @@ class SqliteDatabase:
     async def close(self) -> None:
         """Finish what runs, then close. The writer goes last: the last connection out folds the WAL into the file."""
         await self._reader.close()
+        if self._committing is not None:
+            await self._committing
         await self._writer.close()

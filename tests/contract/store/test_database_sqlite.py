@@ -12,7 +12,7 @@ import pytest
 
 from daemon.store.database import Write
 from daemon.store.sqlite import SqliteDatabase, _apply
-from domain.errors import Unavailable
+from domain.errors import Conflict, Unavailable
 
 THING = "CREATE TABLE thing (k TEXT NOT NULL PRIMARY KEY, n INTEGER)"
 ADD = "INSERT INTO thing (k, n) VALUES (?, ?)"
@@ -158,3 +158,21 @@ async def test_no_answered_commit_is_lost_when_the_process_is_killed(things: Sql
         await database.close()
     assert {count for _, count in counts} == {2}
     assert set(reported) <= {n for n, _ in counts}
+
+
+async def test_those_who_commit_together_don_t_share_their_mistakes(tmp_path: Path) -> None:
+    """Of fifty at once, a duplicate key, a missed row and a number too large fail alone; all others are there."""
+    database = await SqliteDatabase.open(tmp_path / "together.db")
+    await database.apply([Write(THING), Write(ADD, ("0", 0))])
+    wrong: dict[int, Write] = {
+        10: Write(ADD, ("0", 1)),
+        20: Write("UPDATE thing SET n = 1 WHERE k = 'nobody'", rows=1),
+        30: Write(ADD, ("large", 2**70)),
+    }
+    jobs = [[Write(ADD, (str(number), 1)), *([wrong[number]] if number in wrong else [])] for number in range(1, 51)]
+    ends = await asyncio.gather(*(database.apply(job) for job in jobs), return_exceptions=True)
+    failed = {number: type(end) for number, end in enumerate(ends, start=1) if end is not None}
+    assert failed == {10: Conflict, 20: Conflict, 30: OverflowError}
+    rows = await database.fetch("SELECT k FROM thing")
+    assert {row[0] for row in rows} == {str(number) for number in range(51) if number not in wrong}
+    await database.close()
