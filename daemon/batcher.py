@@ -71,10 +71,15 @@ class Batcher(Generic[T]):
             for _, done in batch:
                 done.cancel()
             raise
-        for (_, done), problem in zip(batch, errors, strict=True):
-            if done.cancelled():
-                continue
-            if problem is None:
-                done.set_result(None)
-            else:
-                done.set_exception(problem)
+        tell_each([done for _, done in batch], errors)
+
+
+def tell_each(waiting: Sequence[asyncio.Future[None]], errors: Sequence[Exception | None]) -> None:
+    """Tell each of those who wait its own end, in order; who gave up waiting is passed over."""
+    for done, problem in zip(waiting, errors, strict=True):
+        if done.cancelled():
+            continue
+        if problem is None:
+            done.set_result(None)
+        else:
+            done.set_exception(problem)

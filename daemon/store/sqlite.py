@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from os import PathLike
 from typing import Concatenate, ParamSpec, TypeVar
 
+from daemon.batcher import tell_each
 from daemon.probe import Probe, unobserved
 from daemon.store.database import Claim, Row, Value, Write
 from daemon.store.migrate import RunFile
@@ -226,13 +227,7 @@ class SqliteDatabase:
                 errors = await self._writer.run(_apply_each, [writes for writes, _ in group])
             except Exception as error:  # noqa: BLE001  whatever it was belongs to each caller, who decides
                 errors = [error] * len(group)
-            for (_, done), problem in zip(group, errors, strict=True):
-                if done.cancelled():
-                    continue
-                if problem is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(problem)
+            tell_each([done for _, done in group], errors)
         self._committing = None
 
     async def claim(self, claim: Claim) -> list[Row]:
