@@ -44,17 +44,26 @@ class StrictYamlError(RobotdError):
         self.problems = problems
 
 
-def read_strict(text: str | bytes, *, file: str = "") -> tuple[dict[str, object], Marks]:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a file may hold."""
+
+    max_bytes: int = MAX_BYTES
+    max_nodes: int = MAX_NODES
+
+
+def read_strict(text: str | bytes, *, file: str = "", limits: Limits | None = None) -> tuple[dict[str, object], Marks]:
     """Read one mapping, and where each path of it stands as (line, column), from 1. Raises StrictYamlError.
 
     An empty value reads as None, an empty file as an empty mapping.
     """
-    decoded, problem = _decoded(text)
+    limits = limits or Limits()
+    decoded, problem = _decoded(text, limits.max_bytes)
     if problem is None:
         problem = _first_odd_character(decoded)
     if problem is not None:
         raise StrictYamlError([problem], file)
-    reading = _Reading()
+    reading = _Reading(limits.max_nodes)
     try:
         value = reading.document(_events(decoded))
     except _Refused as refused:
@@ -75,11 +84,11 @@ class _Refused(Exception):  # noqa: N818  ends the reading; the problem inside i
         self.problem = problem
 
 
-def _decoded(text: str | bytes) -> tuple[str, YamlProblem | None]:
+def _decoded(text: str | bytes, max_bytes: int) -> tuple[str, YamlProblem | None]:
     try:
         as_bytes = text.encode() if isinstance(text, str) else text
-        if len(as_bytes) > MAX_BYTES:
-            return "", YamlProblem(1, 1, f"the file is larger than {MAX_BYTES // 1024} KiB")
+        if len(as_bytes) > max_bytes:
+            return "", YamlProblem(1, 1, f"the file is larger than {max_bytes // 1024} KiB")
         decoded = as_bytes.decode()
     except UnicodeError:
         return "", YamlProblem(1, 1, "the file is not UTF-8 text")
@@ -133,6 +142,7 @@ def _at(event: yaml.Event, message: str, hint: str = "") -> YamlProblem:
 class _Reading:
     """One walk over the events of one text."""
 
+    max_nodes: int
     marks: dict[Path, tuple[int, int]] = field(default_factory=dict)
     problems: list[YamlProblem] = field(default_factory=list)
     nodes: int = 0
@@ -151,8 +161,8 @@ class _Reading:
 
     def value(self, event: yaml.Event, events: Iterator[yaml.Event], path: Path) -> object:
         self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise _Refused(_at(event, f"more than {MAX_NODES} values"))
+        if self.nodes > self.max_nodes:
+            raise _Refused(_at(event, f"more than {self.max_nodes} values"))
         self._refuse_cleverness(event)
         self.marks.setdefault(path, _place(event))
         if isinstance(event, yaml.ScalarEvent):
@@ -209,7 +219,7 @@ class _Reading:
             return int(text)
         if _DECIMAL.fullmatch(text):
             return float(text)
-        if text.lower() in _NOT_TEXT or not (text[0].isalpha() or text[0] in "_/"):
+        if text.lower() in _NOT_TEXT or not (text[0].isalpha() or text[0] in "_/("):
             self._complain(event, f"{text[:40]!a} could be read in more than one way", _QUOTES)
         return text
 

@@ -4,6 +4,7 @@ asteval is the second layer, never the boundary. It has silent traps, each met h
 error, keeps what it ran, and puts the arguments of failed calls into its messages.
 """
 
+import ast
 import threading
 from functools import lru_cache
 from typing import Protocol
@@ -12,8 +13,9 @@ from asteval import Interpreter
 from asteval.asteval import ALL_NODES
 
 from domain.errors import RobotdError
-from domain.expression_functions import Facts, Unanswerable, symbols
+from domain.expression_functions import Facts, symbols
 from domain.expression_syntax import Expression
+from domain.expression_words import Unanswerable
 
 ALLOWED_NODES = frozenset({"attribute", "binop", "boolop", "call", "compare", "constant", "name", "unaryop"})
 _SHOWN = 80
@@ -42,18 +44,25 @@ class _Engine(Protocol):
 
 def evaluate(expression: Expression, facts: Facts) -> bool:
     """Whether the expression is true of these facts. Raises ExpressionFailed, with a text that names no data."""
+    answer = value_of(expression, expression.tree, facts)
+    if not isinstance(answer, bool):
+        raise ExpressionFailed(f"no condition came out of {_cut(expression.text)}")
+    return answer
+
+
+def value_of(expression: Expression, part: ast.expr, facts: Facts) -> object:
+    """What one part of the expression's tree comes to. Raises ExpressionFailed."""
     engine = _engine(threading.get_ident())
     try:
         engine.symtable = symbols(expression.names, facts)
         engine.expr = expression.text
-        answer = engine.run(expression.tree)
+        return engine.run(part)
     except Exception as error:  # noqa: BLE001  whatever broke, the answer is "no answer", and the caller records it
-        raise ExpressionFailed(_reason(engine, error, expression.text)) from None
+        reason = _reason(engine, error, expression.text)
     finally:
         _reset(engine)
-    if not isinstance(answer, bool):
-        raise ExpressionFailed(f"no condition came out of {_cut(expression.text)}")
-    return answer
+    # Raised out here, so that it carries no traceback of asteval's: that one holds the events.
+    raise ExpressionFailed(reason)
 
 
 @lru_cache(maxsize=8)

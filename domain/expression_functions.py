@@ -2,26 +2,23 @@
 
 The age of an event that never came is infinite, its other fields are not-a-number; a time stamp ahead of the clock has
 age 0. Everything is bounded: the newest 2,000 events, looked up by name in an index that is built when first asked for.
+What takes a walk over events is remembered for the moment, so that asking twice costs nothing.
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from types import MappingProxyType
-from zoneinfo import ZoneInfo
 
-from domain.errors import RobotdError
+from domain.expression_clock import LocalClock
 from domain.status_check import Event
 
 MAX_EVENTS = 2_000
 
-
-class Unanswerable(RobotdError):  # noqa: N818  the expression's own word; its text is safe to show
-    """The expression asks for something that this moment can't tell."""
+_Order = tuple[int, int]  # created_at_ms and id of an event
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +40,17 @@ class Moment:
 class Facts:
     """The events of one moment, ready to be asked."""
 
-    __slots__ = ("_by_name", "_minutes", "_zone", "left_out", "moment")
+    __slots__ = ("_by_name", "_counts", "_gaps", "_minutes", "_orders", "clock", "left_out", "moment")
 
     def __init__(self, moment: Moment) -> None:
         self.moment = moment
+        self.clock = LocalClock(moment.time_zone)
         self.left_out = max(0, len(moment.events) - MAX_EVENTS)
         self._by_name: Mapping[str, list[Event]] | None = None
         self._minutes: dict[str, list[int]] = {}
-        self._zone: ZoneInfo | None = None
+        self._counts: dict[tuple[str, int, int, int | None], int] = {}
+        self._orders: dict[str, list[_Order]] = {}
+        self._gaps: dict[tuple[str, str], int | None] = {}
 
     def named(self, name: str, within: int | None = None) -> Sequence[Event]:
         """The events with this name, of the last `within` milliseconds if given, in time order."""
@@ -59,27 +59,40 @@ class Facts:
         events = self._by_name.get(name, [])
         return events if within is None else events[self._start_of(events, within) :]
 
-    def minutes_of(self, name: str, within: int | None) -> Sequence[int]:
-        """The local minute of the day of each event that `named` gives."""
-        events = self.named(name)
-        if name not in self._minutes:
-            self._minutes[name] = [self.minute_of_day(event.created_at_ms) for event in events]
-        minutes = self._minutes[name]
-        return minutes if within is None else minutes[self._start_of(events, within) :]
+    def count_between(self, name: str, start: int, end: int, within: int | None) -> int:
+        """How many of `named` lie between two local minutes of the day; may cross midnight, `end` excluded."""
+        asked = (name, start, end, within)
+        if asked not in self._counts:
+            minutes = self._minutes_of(name, within)
+            low, high = min(start, end), max(start, end)
+            inside = len([None for minute in minutes if low <= minute < high])
+            self._counts[asked] = inside if start < end else len(minutes) - inside
+        return self._counts[asked]
 
-    def minute_of_day(self, at_ms: int) -> int:
-        """The robot's local time at `at_ms`, in minutes after midnight."""
-        try:
-            if self._zone is None:
-                self._zone = ZoneInfo(self.moment.time_zone)
-            local = datetime.fromtimestamp(at_ms // 1_000, self._zone)
-        except (LookupError, OSError, ValueError, OverflowError):
-            raise Unanswerable("the robot's local time is not known: its time zone or a time stamp is wrong") from None
-        return local.hour * 60 + local.minute
+    def shortest_gap(self, first: str, then: str) -> int | None:
+        """The least milliseconds from a `first` to a `then` after it; None if there is no such pair."""
+        if (first, then) not in self._gaps:
+            earlier, later = self._order_of(first), self._order_of(then)
+            # From either side, the nearest partner of each event is enough.
+            pairs = _nexts(earlier, later) if len(earlier) < len(later) else _previous(earlier, later)
+            self._gaps[first, then] = min((after[0] - before[0] for before, after in pairs), default=None)
+        return self._gaps[first, then]
 
     def age_ms(self, event: Event) -> int:
         """How long ago the event came."""
         return max(0, self.moment.now_ms - event.created_at_ms)
+
+    def _minutes_of(self, name: str, within: int | None) -> Sequence[int]:
+        events = self.named(name)
+        if name not in self._minutes:
+            self._minutes[name] = self.clock.minutes_of_day(event.created_at_ms for event in events)
+        minutes = self._minutes[name]
+        return minutes if within is None else minutes[self._start_of(events, within) :]
+
+    def _order_of(self, name: str) -> Sequence[_Order]:
+        if name not in self._orders:
+            self._orders[name] = [(event.created_at_ms, event.id) for event in self.named(name)]
+        return self._orders[name]
 
     def _start_of(self, events: Sequence[Event], within: int) -> int:
         return bisect_left(events, self.moment.now_ms - within, key=_created)
@@ -116,7 +129,7 @@ class Seen:
     @property
     def hour(self) -> float:
         """The hour of the robot's local time at which it came."""
-        return math.nan if self._at_ms is None else self._facts.minute_of_day(self._at_ms) // 60
+        return math.nan if self._at_ms is None else self._facts.clock.minute_of_day(self._at_ms) // 60
 
 
 _Answer = bool | float | Seen
@@ -124,6 +137,20 @@ _Answer = bool | float | Seen
 
 def _created(event: Event) -> int:
     return event.created_at_ms
+
+
+def _nexts(earlier: Iterable[_Order], later: Sequence[_Order]) -> Iterator[tuple[_Order, _Order]]:
+    for before in earlier:
+        position = bisect_right(later, before)
+        if position < len(later):
+            yield before, later[position]
+
+
+def _previous(earlier: Sequence[_Order], later: Iterable[_Order]) -> Iterator[tuple[_Order, _Order]]:
+    for after in later:
+        position = bisect_left(earlier, after)
+        if position:
+            yield earlier[position - 1], after
 
 
 def _index(events: Iterable[Event]) -> Mapping[str, list[Event]]:
@@ -184,24 +211,16 @@ def _is_between(minute: int, start: int, end: int) -> bool:
 
 
 def _between(facts: Facts, start: int, end: int) -> bool:
-    return _is_between(facts.minute_of_day(facts.moment.now_ms), start, end)
+    return _is_between(facts.clock.minute_of_day(facts.moment.now_ms), start, end)
 
 
 def _count_between(facts: Facts, name: str, start: int, end: int, within: int | None = None) -> float:
-    return sum(_is_between(minute, start, end) for minute in facts.minutes_of(name, within))
+    return facts.count_between(name, start, end, within)
 
 
 def _sequence(facts: Facts, first: str, then: str, within: int | None = None) -> bool:
-    """Whether a `then` came after a `first`: for each `then`, the newest `first` before it is the nearest."""
-    earlier = facts.named(first)
-    position = 0
-    for event in facts.named(then):
-        key = (event.created_at_ms, event.id)
-        while position < len(earlier) and (earlier[position].created_at_ms, earlier[position].id) < key:
-            position += 1
-        if position and (within is None or event.created_at_ms - earlier[position - 1].created_at_ms <= within):
-            return True
-    return False
+    gap = facts.shortest_gap(first, then)
+    return gap is not None and (within is None or gap <= within)
 
 
 def _abs(_facts: Facts, number: float) -> float:

@@ -3,16 +3,25 @@
 This is the boundary of safety; the engine that runs the tree is not. Types are checked too, which stops the slips that
 Python calls true: a function without its brackets, a condition in quotes. Literals of time become numbers in the tree,
 so running never parses.
+
+Nothing can interrupt an expression that runs, so what it may cost is bounded here, before it ever runs: there are no
+loops and no names of its own, at most MAX_NODES nodes of which MAX_CALLS are calls, and each node runs at most four
+times (`domain.expression_unknown`). A call costs at most one walk over the newest 2,000 events, mostly remembered from
+the call before (`domain.expression_functions`). So a check of three expressions ends within about 10 ms of CPU time;
+a test holds the worst that we know of to 30 ms.
 """
 
 import ast
 import difflib
 import re
+import threading
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 
+from domain.expression_unknown import true_only_when_known
 from domain.expression_words import (
     ATTRIBUTES,
     SIGNATURES,
@@ -25,7 +34,12 @@ from domain.expression_words import (
 )
 
 MAX_TEXT, MAX_NODES, MAX_DEPTH, MAX_CALLS, MAX_NUMBER = 1_000, 200, 16, 16, 1e9
+_COST_OF_CALL = 4  # more than another node
+_MAX_CANDIDATES, _MAX_NAME = 32, 64
 _FORBIDDEN = re.compile(r"[^ -~]|[\\#;`?$]")
+_NUMBER = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+# Python's filters of warnings are one list for all threads: two who set and restore them at once leave a wrong one.
+_ONE_PARSER = threading.Lock()
 _SLIPS = (
     ("&&", "use 'and', not '&&'"),
     ("||", "use 'or', not '||'"),
@@ -36,29 +50,34 @@ _SLIPS = (
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A condition that passed the whitelist. `names` are the functions and variables that it uses."""
+    """A condition that passed the whitelist. `names` are the functions and variables that it uses.
+
+    `cost` counts the nodes of the text, a call as five: what one evaluation does at most four times.
+    """
 
     text: str
     tree: ast.expr
     names: frozenset[str]
     events: frozenset[str]
+    cost: int = 0
 
 
 def parse_expression(text: object, event_names: Collection[str]) -> Expression:
     """Check a text against the whitelist. `event_names` are those that it may ask for. Raises ExpressionError."""
     stripped = _readable(text)
     tree = _parsed(stripped)
-    checker = _Checker(event_names)
+    checker = _Checker(stripped, event_names)
     kind = checker.kind_of(tree, 1)
     if kind is not Kind.BOOL:
         raise ExpressionError(f"expected a condition, found {kind}", "compare it, such as count('X') >= 1")
-    return Expression(stripped, tree, frozenset(checker.names), frozenset(checker.events))
+    names, events = frozenset(checker.names), frozenset(checker.events)
+    return Expression(stripped, true_only_when_known(tree), names, events, checker.cost)
 
 
 def _readable(text: object) -> str:
     if not isinstance(text, str):
         raise ExpressionError("expected an expression as text", "put it in quotes")
-    stripped = text.strip()
+    stripped = text.strip(" \n")
     if not 1 <= len(stripped) <= MAX_TEXT:
         raise ExpressionError(f"an expression has 1 to {MAX_TEXT} characters, this has {len(stripped)}")
     for slip, hint in _SLIPS:
@@ -83,33 +102,40 @@ def _check_brackets(text: str) -> None:
 
 def _parsed(text: str) -> ast.expr:
     try:
-        with warnings.catch_warnings():
+        with _ONE_PARSER, warnings.catch_warnings():
             warnings.simplefilter("error")
             return ast.parse(text, mode="eval").body
     except SyntaxError as error:
         hint = "use 'not', not '!'" if re.search(r"!(?!=)", text) else ""
         hint = hint or ("use '==' to compare" if re.search(r"[^=<>!]=[^=]", text) else "")
-        raise ExpressionError("not an expression", hint, error.offset or 1) from None
+        raise ExpressionError("not an expression", hint, error.offset or len(text)) from None  # none: it ends too early
     except (ValueError, RecursionError, MemoryError, Warning):
         raise ExpressionError("not an expression") from None
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
+    # Few and short, because comparing takes time: the names come from a file that may be bad in other ways too.
+    candidates = [one for one in islice(known, _MAX_CANDIDATES) if len(one) <= _MAX_NAME and one.isidentifier()]
+    near = difflib.get_close_matches(word, candidates, n=1) if len(word) <= _MAX_NAME else []
     return f"did you mean {near[0]}?" if near else ""
 
 
 class _Checker:
     """One walk over one tree: every node is on the list and of the right type, or ExpressionError."""
 
-    __slots__ = ("_allowed", "_calls", "_nodes", "events", "names")
+    __slots__ = ("_allowed", "_calls", "_nodes", "_text", "events", "names")
 
-    def __init__(self, event_names: Collection[str]) -> None:
+    def __init__(self, text: str, event_names: Collection[str]) -> None:
+        self._text = text
         self._allowed = event_names
         self._nodes = 0
         self._calls = 0
         self.names: set[str] = set()
         self.events: set[str] = set()
+
+    @property
+    def cost(self) -> int:
+        return self._nodes + _COST_OF_CALL * self._calls
 
     def kind_of(self, node: ast.expr, depth: int) -> Kind:
         self._nodes += 1
@@ -147,7 +173,7 @@ class _Checker:
         for keyword in node.keywords:
             if not signature.within or keyword.arg != "within":
                 hint = "the only option is within=" if signature.within else f"{name}() has no options"
-                raise _at(node, f"unknown option of {name}()", hint)
+                raise _at(keyword.value, f"unknown option of {name}()", hint)
             self._argument(Kind.SPAN, keyword.value, depth)
         if len(node.keywords) > 1:
             raise _at(node, "within= stands twice")
@@ -164,6 +190,8 @@ class _Checker:
         self._nodes += 1
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
             raise _at(node, f"expected {kind}", "put it in quotes")
+        if self._written(node)[1:-1] != node.value:
+            raise _at(node, f"expected {kind}", "write it as one text between two quotes, and nothing before them")
         try:
             node.value = reader(self, node.value)
         except ExpressionError as error:
@@ -181,7 +209,8 @@ class _Checker:
             raise _at(node, "only first() and last() have fields")
         if node.attr not in ATTRIBUTES:
             hint = _did_you_mean(node.attr, ATTRIBUTES) or f"there are {', '.join(ATTRIBUTES)}"
-            raise _at(node, "an event has no such field", hint)
+            column = (node.end_col_offset or 0) - len(node.attr) + 1
+            raise ExpressionError("an event has no such field", hint, column)
         return Kind.NUMBER
 
     def name(self, node: ast.Name, _depth: int) -> Kind:
@@ -205,7 +234,13 @@ class _Checker:
             raise _at(node, f"{type(node.value).__name__} is not part of expressions")
         if not node.value <= MAX_NUMBER:
             raise _at(node, "the number is too big")
+        if not _NUMBER.fullmatch(self._written(node)):
+            raise _at(node, "a number is written in plain digits", "such as 12 or 0.5")
         return Kind.NUMBER
+
+    def _written(self, node: ast.expr) -> str:
+        # The text is ASCII, so that Python's offsets, which count bytes, are those of its characters.
+        return self._text[node.col_offset : node.end_col_offset]
 
     def unary(self, node: ast.UnaryOp, depth: int) -> Kind:
         if isinstance(node.op, ast.Not):

@@ -23,6 +23,10 @@ class ExpressionError(RobotdError):
         self.column = column
 
 
+class Unanswerable(RobotdError):  # noqa: N818  the expression's own word; its text is safe to show
+    """The expression asks for something that this moment can't tell."""
+
+
 class Kind(StrEnum):
     """The types of expressions. The last three are literals in quotes, legal as arguments only."""
 

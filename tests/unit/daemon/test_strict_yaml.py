@@ -123,6 +123,50 @@ HOSTILE: dict[str, str | bytes] = {
     "no-break space": "a:\u00a0b",
     "bidirectional override": "a: x\u202ey",
     "zero width space": "a: x\u200by",
+    "ideographic space": "a: x\u3000y",
+    "paragraph separator": "a: b\u2029c: d",
+    "vertical tab": "a: b\x0bc",
+    "form feed": "a: b\x0cc: d",
+    "end of file of old systems": "a: 1\x1a",
+    "two byte order marks": "\ufeff\ufeffa: 1",
+    "private use": "a: \ue000",
+    "no character": "a: \uffff",
+    "tag characters": "a: x\U000e0041",
+    "soft hyphen": "a: x\u00ady",
+    "digits of another script": "a: \u0661\u0662",
+    "wide digits": "a: \uff11\uff12",
+    "superscript": "a: \u00b2",
+    "Roman numeral": "a: \u2167",
+    "merge key in quotes twice": "'<<': 1\n\"<<\": 2",
+    "duplicate key over styles and lines": "a: 1\n? a\n: 2",
+    "duplicate key through an escaped key": '"a": 1\n"\\u0061": 2',
+    "duplicate key with a trailing space": "a: 1\na : 2",
+    "key of 129 characters": "k" * 129 + ": 1",
+    "key with an override": '"\\u202e": 1',
+    "key with an escape sequence": '"\\e[31m": 1',
+    "decimal as a key": "1.5: a",
+    "time as a key": "12:30: a",
+    "end marker in the middle": "a: 1\n...\nb: 2",
+    "start marker in the middle of a list": "a:\n- b\n---\n- c",
+    "a tag on a list": "a: !!seq []",
+    "a tag on nothing": "a: !!null",
+    "an unused anchor": "a: &b",
+    "an alias in a key of a flow": "a: {*x : 1}",
+    "block scalar with a wrong indicator": "a: |x\n  b",
+    "block scalar with two indents": "a: |12\n  b",
+    "block scalar with no indent": "a: |0\n  b",
+    "a number of sixteen digits": "a: 1234567890123456",
+    "a fraction of ten digits": "a: 0.1234567890",
+    "minus alone": "a: -",
+    "minus word": "a: -x",
+    "dot dot": "a: ..",
+    "a comma first": "a: ,b",
+    "a hundred thousand digits": "a: " + "1" * 60_000,
+    "deep braces in brackets": "a: " + "[{b: " * 20 + "1" + "}]" * 20,
+    "a quote in a hundred lines": "a: '" + "x\n" * 30_000,
+    "escapes without end": 'a: "' + "\\x41" * 16_000,
+    "one key often": "a: 1\n" * 13_000,
+    "brackets that never close": "a: [b, " * 9_000,
     "byte order mark inside": "a: x\ufeffy",
     "lone surrogate": "a: \ud800",
     "carriage return alone": "a: 1\rb: 2",
@@ -192,6 +236,14 @@ folded: >
 literal: |
   one
   two
+stripped: >-
+  one
+
+  two
+  three
+bracket: (one or two) and three
+spread: one
+  two
 list: [a, 'no', 3]
 block:
   - x
@@ -218,6 +270,9 @@ url: http://localhost:4566/queue
         "nothing": "",
         "folded": "one two\n",
         "literal": "one\ntwo\n",
+        "stripped": "one\ntwo three",
+        "bracket": "(one or two) and three",
+        "spread": "one two",
         "list": ["a", "no", 3],
         "block": ["x", {"z": 1}],
         "url": "http://localhost:4566/queue",

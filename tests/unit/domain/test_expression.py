@@ -13,9 +13,9 @@ import pytest
 from asteval.asteval import ALL_NODES
 
 from domain.expression import ALLOWED_NODES, ExpressionFailed, _engine, evaluate
-from domain.expression_functions import MAX_EVENTS, Facts, Moment, Unanswerable, symbols
+from domain.expression_functions import MAX_EVENTS, Facts, Moment, symbols
 from domain.expression_syntax import Expression, parse_expression
-from domain.expression_words import SIGNATURES, VARIABLES, ExpressionError
+from domain.expression_words import SIGNATURES, VARIABLES, ExpressionError, Unanswerable
 from domain.status_check import Event
 
 NAMES = ("TOILET_ACTIVITY", "IN_BED", "OUT_OF_BED")
@@ -407,4 +407,4 @@ def test_an_expression_knows_the_events_that_it_asks_for() -> None:
 def test_an_unanswerable_question_is_said_in_our_own_words() -> None:
     """The facts name what is not known, not what was asked with."""
     with pytest.raises(Unanswerable):
-        Facts(moment()).minute_of_day(10**18)
+        Facts(moment()).clock.minute_of_day(10**18)

@@ -1,11 +1,15 @@
 import ast
 from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import product
 from types import MappingProxyType
+from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.expression import ExpressionFailed, evaluate
+from domain.expression_clock import LocalClock
 from domain.expression_functions import Facts, Moment, symbols
 from domain.expression_syntax import Expression, parse_expression
 from domain.expression_words import ExpressionError
@@ -68,12 +72,23 @@ conditions = st.recursive(
     max_leaves=5,
 )
 stamps = st.one_of(st.integers(-2 * DAY, DAY).map(lambda offset: (NOON + offset) // 1_000 * 1_000))
-wild_stamps = st.one_of(stamps, st.integers(-(2**70), 2**70))
+YEAR_1, YEAR_9999 = -62_135_596_800_000, 253_402_300_799_000
+edges = st.sampled_from([0, -1, YEAR_1, YEAR_1 - 1, YEAR_9999, YEAR_9999 + 1_000, 2**63, -(2**63), 10**400])
+wild_stamps = st.one_of(stamps, edges, st.integers(-(2**70), 2**70))
+
+
+levels = st.none() | st.integers(0, 255)
+wild_levels = levels | st.sampled_from([-1, 10**400])
+
+
+def any_events(at: st.SearchStrategy[int], level: st.SearchStrategy[int | None]) -> st.SearchStrategy[list[Event]]:
+    """Build events in any order, equal ids and copies among them."""
+    event = st.builds(Event, st.integers(-1, 9), st.sampled_from(NAMES), at, level)
+    return st.lists(st.one_of(event, st.just(Event(1, "IN_BED", NOON, 255))), max_size=12)
 
 
 def events_of(at: st.SearchStrategy[int]) -> st.SearchStrategy[list[Event]]:
-    made = st.lists(st.builds(Event, st.integers(1, 99), st.sampled_from(NAMES), at, st.none() | st.integers(0, 255)))
-    return made.map(lambda events: sorted(events, key=lambda event: (event.created_at_ms, event.id)))
+    return any_events(at, levels).map(lambda events: sorted(events, key=lambda event: (event.created_at_ms, event.id)))
 
 
 moments = st.builds(
@@ -81,13 +96,13 @@ moments = st.builds(
 )
 wild_moments = st.builds(
     Moment,
-    events_of(wild_stamps),
+    any_events(wild_stamps, wild_levels),
     wild_stamps,
     wild_stamps,
     st.none() | wild_stamps,
     st.none() | wild_stamps,
     st.booleans(),
-    st.sampled_from(["UTC", "Europe/Amsterdam", "Nowhere/Land", "", "\x00"]),
+    st.sampled_from(["UTC", "Europe/Amsterdam", "Asia/Kathmandu", "Nowhere/Land", "", "\x00", "../x", "posixrules"]),
 )
 
 
@@ -98,7 +113,7 @@ def oracle(expression: Expression, moment: Moment) -> object:
     return eval(code, {"__builtins__": {}, **table})  # noqa: S307  the tree passed the whitelist; this is the oracle
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 @given(conditions, moments)
 def test_asteval_and_python_agree_on_every_legal_expression(text: str, moment: Moment) -> None:
     """Same tree, same moment, same answer."""
@@ -135,6 +150,59 @@ def test_a_judgement_never_raises_and_never_passes_on_an_error(texts: dict[str, 
     assert judgement.verdict is expected
     assert len(judgement.problems) == failures
     assert all(problem.isprintable() and len(problem) < 300 for problem in judgement.problems)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), moments)
+def test_the_quick_counts_are_those_of_a_plain_walk(data: st.DataObject, moment: Moment) -> None:
+    """Sequences and counts between two times, asked many times of one moment, over an independent reading."""
+    facts = Facts(moment)
+    for _ in range(6):
+        first, then = data.draw(st.sampled_from(NAMES)), data.draw(st.sampled_from(NAMES))
+        within = data.draw(st.none() | st.sampled_from([1_000, 60_000, 3_600_000, DAY]))
+        start, end = data.draw(st.sampled_from([(0, 1_439), (1_320, 360), (360, 1_320), (719, 720), (720, 719)]))
+        gaps = [
+            after.created_at_ms - before.created_at_ms
+            for before, after in product(moment.events, repeat=2)
+            if (before.name, after.name) == (first, then)
+            if (before.created_at_ms, before.id) < (after.created_at_ms, after.id)
+        ]
+        minutes = [
+            event.created_at_ms // 60_000 % 1_440
+            for event in moment.events
+            if event.name == first and (within is None or event.created_at_ms >= moment.now_ms - within)
+        ]
+        wrapped = [minute for minute in minutes if (minute - start) % 1_440 < (end - start) % 1_440]
+
+        assert facts.shortest_gap(first, then) == min(gaps, default=None)
+        assert facts.count_between(first, start, end, within) == len(wrapped)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(
+        ["UTC", "Europe/Amsterdam", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Cairo"]
+    ),
+    st.lists(st.datetimes(datetime(1971, 1, 1), datetime(2060, 1, 1)), max_size=5),  # noqa: DTZ001  made aware below
+    st.integers(1, 200_000),
+)
+def test_the_minutes_of_many_stamps_are_those_of_each(zone: str, begins: list[datetime], step_s: int) -> None:
+    """Sorted or not, over changes of the clocks and days that a zone left out."""
+    clock = LocalClock(zone)
+    stamps = [int(one.replace(tzinfo=UTC).timestamp() + n * step_s) * 1_000 for one in begins for n in range(30)]
+
+    assert clock.minutes_of_day(stamps) == [clock.minute_of_day(stamp) for stamp in stamps]
+
+
+def test_the_clock_is_right_in_every_minute_around_its_changes() -> None:
+    """Three days around each change of two years."""
+    clock = LocalClock("Europe/Amsterdam")
+    for change in ("2025-03-30T01:00Z", "2025-10-26T01:00Z", "2026-03-29T01:00Z"):
+        middle_s = int(datetime.fromisoformat(change).timestamp())
+        stamps = [(middle_s + minute * 60 + 59) * 1_000 + 999 for minute in range(-2_160, 2_160)]
+        expected = [datetime.fromtimestamp(stamp // 1_000, ZoneInfo("Europe/Amsterdam")) for stamp in stamps]
+
+        assert clock.minutes_of_day(stamps) == [at.hour * 60 + at.minute for at in expected]
 
 
 @settings(max_examples=200, deadline=None)
