@@ -1,6 +1,6 @@
 """A status-check template: which events it depends on, and the conditions that make PASS, FAIL or UNKNOWN of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,17 +12,30 @@ from domain.expression_words import ExpressionError
 from domain.status_check import Verdict
 from domain.template_schema import Case, Problem, TemplateContent, read_content
 
-__all__ = ["Case", "Judgement", "Moment", "Problem", "Resource", "Template", "TemplateError", "judge", "read_template"]
+__all__ = [
+    "FUTURE",
+    "PAST",
+    "Case",
+    "Judgement",
+    "Moment",
+    "Problem",
+    "Resource",
+    "Template",
+    "TemplateError",
+    "judge",
+    "read_template",
+]
 
 _ORDER = (Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN)  # the first that is true wins
-_PAST, _FUTURE = "pastEvents", "futureEvents"
+PAST, FUTURE = "pastEvents", "futureEvents"
+MAX_REHEARSAL = 100_000  # expression cost over all examples: about 0.1 s of CPU time
 
 
 class TemplateError(RobotdError):
     """The template can't be used."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, one.path))}: {one.message}" for one in problems))
+        super().__init__("; ".join(str(one) for one in problems))
         self.problems = problems
 
 
@@ -88,6 +101,7 @@ def read_template(content: object) -> Template:
     expressions = dict(_expressions(content, problems))
     if read is not None:
         problems += _unknown_events_of_cases(read)
+        problems += _endless_examples(read, expressions.values())
     if read is None or problems:
         raise TemplateError(problems)
     on_timeout = read.poller.on_timeout
@@ -100,8 +114,8 @@ def read_template(content: object) -> Template:
         past_interval_s=read.poller.past_interval,
         future_interval_s=read.poller.future_interval,
         on_timeout=None if on_timeout is None else Verdict(on_timeout),
-        past=_resource(_PAST, read, expressions),
-        future=_resource(_FUTURE, read, expressions),
+        past=_resource(PAST, read, expressions),
+        future=_resource(FUTURE, read, expressions),
         content_hash=read.content_hash(),
         cases=tuple(read.tests),
     )
@@ -110,7 +124,7 @@ def read_template(content: object) -> Template:
 def _resource(
     key: str, read: TemplateContent, expressions: Mapping[tuple[str, Verdict], Expression]
 ) -> Resource | None:
-    content = read.resources.past_events if key == _PAST else read.resources.future_events
+    content = read.resources.past_events if key == PAST else read.resources.future_events
     if content is None:
         return None
     mine = {verdict: expressions[key, verdict] for verdict in _ORDER if (key, verdict) in expressions}
@@ -120,7 +134,7 @@ def _resource(
 def _expressions(content: object, problems: list[Problem]) -> Iterator[tuple[tuple[str, Verdict], Expression]]:
     # From the raw content, so that a bad field elsewhere doesn't hide what is wrong with an expression.
     resources = _below(content, "resources")
-    for key in (_PAST, _FUTURE):
+    for key in (PAST, FUTURE):
         resource = _below(resources, key)
         names = resource.get("dependsOn")
         known = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
@@ -131,12 +145,20 @@ def _expressions(content: object, problems: list[Problem]) -> Iterator[tuple[tup
                     yield (key, verdict), parse_expression(text, known)
                 except ExpressionError as error:
                     path = ("resources", key, "expressions", verdict.value)
-                    problems.append(Problem(path, f"{error} (at character {error.column})", error.hint))
+                    problems.append(Problem(path, str(error), error.hint, error.column))
 
 
 def _below(content: object, key: str) -> Mapping[object, object]:
     below = content.get(key) if isinstance(content, dict) else None
     return below if isinstance(below, dict) else {}
+
+
+def _endless_examples(read: TemplateContent, expressions: Iterable[Expression]) -> Iterator[Problem]:
+    # Every event asks every expression; files come from strangers, and the daemon reads them while it works.
+    moments = sum(len(case.events) + 2 for case in read.tests)
+    if moments * sum(expression.cost for expression in expressions) > MAX_REHEARSAL:
+        hint = "write fewer events, or shorter expressions"
+        yield Problem(("tests",), f"the examples take too long: {moments} times all expressions", hint)
 
 
 def _unknown_events_of_cases(read: TemplateContent) -> Iterator[Problem]:

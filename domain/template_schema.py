@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
@@ -10,6 +11,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from domain.expression_words import ExpressionError, span_ms
+
 Path = tuple[str | int, ...]
 DAY_S = 86_400
 MAX_NAMES_TEXT = 512  # the column that holds them as a JSON array
@@ -17,11 +20,19 @@ MAX_NAMES_TEXT = 512  # the column that holds them as a JSON array
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong at one place of a file."""
+    """Something wrong at one place of a file.
+
+    `at` counts the characters of a text from 1, without the spaces around it; 0 means the whole value.
+    """
 
     path: Path
     message: str
     hint: str = ""
+    at: int = 0
+
+    def __str__(self) -> str:
+        at = f" (at character {self.at})" if self.at > 1 else ""
+        return f"{'.'.join(map(str, self.path))}: {self.message}{at}"
 
 
 def _printable(text: str) -> str:
@@ -29,6 +40,21 @@ def _printable(text: str) -> str:
     if not text or not text.isprintable():
         raise ValueError("expected one line of printable text")
     return text
+
+
+def _within_reach(text: str) -> str:
+    span = text.lstrip("+-").partition(" ")[0]
+    if span[0] not in "0se" and _is_too_long(span):
+        raise ValueError("lies more than 366 days from the start")
+    return text
+
+
+def _is_too_long(span: str) -> bool:
+    try:
+        span_ms(span)
+    except ExpressionError:
+        return True
+    return False
 
 
 def _once(names: list[str]) -> list[str]:
@@ -40,9 +66,13 @@ def _once(names: list[str]) -> list[str]:
     return names
 
 
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 EventName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
 _Offset = r"(?:0|[1-9][0-9]{0,6})[smhd]"
-CaseEvent = Annotated[str, Field(pattern=rf"^[+-]{_Offset} [A-Z][A-Z0-9_]{{0,63}}(?: [0-9]{{1,3}})?$")]
+CaseEvent = Annotated[
+    str, Field(pattern=rf"^[+-]{_Offset} [A-Z][A-Z0-9_]{{0,63}}(?: [0-9]{{1,3}})?$"), AfterValidator(_within_reach)
+]
+CaseMoment = Annotated[str, Field(pattern=rf"^(?:start|end|\+{_Offset})$"), AfterValidator(_within_reach)]
 Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_printable)]
 
 
@@ -55,9 +85,22 @@ class _Part(BaseModel):
 class PollerContent(_Part):
     """How far a check looks back and ahead, in seconds, and what silence means."""
 
-    past_interval: int = Field(default=0, ge=-1, le=366 * DAY_S)
-    future_interval: int = Field(default=0, ge=0, le=31 * DAY_S)
-    on_timeout: Literal["PASS", "FAIL", "UNKNOWN"] | None = None
+    past_interval: int = Field(
+        default=0,
+        ge=-1,
+        le=366 * DAY_S,
+        description="How far back a check looks, in seconds; -1: all the past, 0: not at all. A step may differ.",
+    )
+    future_interval: int = Field(
+        default=0,
+        ge=0,
+        le=31 * DAY_S,
+        description="How long a check listens, in seconds; 0: not at all. A script's step may differ.",
+    )
+    on_timeout: Literal["PASS", "FAIL", "UNKNOWN"] | None = Field(
+        default=None,
+        description="The answer when the window ends and no expression has decided. Without it the check is FAILED.",
+    )
 
 
 class Conditions(_Part):
@@ -65,9 +108,11 @@ class Conditions(_Part):
 
     model_config = ConfigDict(alias_generator=None)  # else PASS would be read as pass
 
-    PASS: str = ""
-    FAIL: str = ""
-    UNKNOWN: str = ""
+    PASS: str = Field(default="", description="Asked first: the condition for PASS, such as exists('IN_BED').")
+    FAIL: str = Field(default="", description="Asked if PASS is not true: the condition for FAIL.")
+    UNKNOWN: str = Field(
+        default="", description="Asked last: the condition for UNKNOWN, where the script should not insist."
+    )
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -79,15 +124,28 @@ class Conditions(_Part):
 class ResourceContent(_Part):
     """Events and conditions."""
 
-    depends_on: Annotated[list[EventName], Field(min_length=1, max_length=16), AfterValidator(_once)]
-    expressions: Conditions
+    depends_on: Annotated[
+        list[EventName],
+        Field(
+            min_length=1,
+            max_length=16,
+            description="Names of the events that the expressions may ask for, each once.",
+        ),
+        AfterValidator(_once),
+    ]
+    expressions: Conditions = Field(description="The first that is true decides; none true: still PENDING.")
 
 
 class ResourcesContent(_Part):
     """What is known at the start, and what comes until the end."""
 
-    past_events: ResourceContent | None = None
-    future_events: ResourceContent | None = None
+    past_events: ResourceContent | None = Field(
+        default=None, description="Asked once, at the start, about the events of pastInterval."
+    )
+    future_events: ResourceContent | None = Field(
+        default=None,
+        description="Asked at each event that comes within futureInterval, and once more at its end; sees the past.",
+    )
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -99,29 +157,60 @@ class ResourcesContent(_Part):
 class Case(_Part):
     """An example in a template: a check starts, events come, and at `evaluate` the check says `expect`."""
 
-    name: Text
-    start: str = Field(pattern=r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$")
-    evaluate: str = Field(pattern=rf"^(?:start|end|\+{_Offset})$")
-    events: list[CaseEvent] = Field(default_factory=list, max_length=100)
-    expect: Literal["PASS", "FAIL", "UNKNOWN", "PENDING"]
+    name: Text = Field(description="What the example shows.")
+    start: str = Field(
+        pattern=r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$",
+        description="The time of day at which the check starts, such as '08:30', UTC.",
+    )
+    evaluate: CaseMoment = Field(
+        description="When the answer is looked at: start, end (of the window), or '+20m' after the start."
+    )
+    events: list[CaseEvent] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Such as '-60m TOILET_ACTIVITY' or '+5m IN_BED 10': time from the start, name, level if needed.",
+    )
+    expect: Literal["PASS", "FAIL", "UNKNOWN", "PENDING"] = Field(description="What the check says then.")
 
 
 class TemplateContent(_Part):
-    """A template file."""
+    """A kind of status check: the events that it depends on, and the conditions that decide by them."""
 
-    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
-    version: int = Field(ge=1, le=2**31 - 1)
-    description: Text
-    is_active: bool = True
-    poll_until_end: bool = False
-    poller: PollerContent = PollerContent()
-    resources: ResourcesContent
-    tests: list[Case] = Field(default_factory=list, max_length=100)
+    name: str = Field(
+        pattern=NAME_PATTERN,
+        description="What the steps of scripts call it, such as TOILET_VISIT.",
+    )
+    version: int = Field(
+        ge=1,
+        le=2**31 - 1,
+        description="Raise it when what decides changes: running checks keep the version that they began with.",
+    )
+    description: Text = Field(description="The question that a check answers, in one line.")
+    is_active: bool = Field(
+        default=True, description="Whether new checks may begin by it; the newest active version counts."
+    )
+    poll_until_end: bool = Field(
+        default=False, description="true: listen on after a decision; the last one before the window ends counts."
+    )
+    poller: PollerContent = Field(
+        default=PollerContent(), description="The window of a check, and its answer to silence."
+    )
+    resources: ResourcesContent = Field(description="What is asked: pastEvents, futureEvents or both.")
+    tests: list[Case] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Examples, rehearsed whenever the file is loaded; one that comes out differently refuses the file.",
+    )
 
     def content_hash(self) -> str:
         """A digest of everything that decides; the version must rise when it changes."""
         deciding = self.model_dump(mode="json", exclude={"version", "description", "is_active", "tests"})
         return sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def is_template_name(name: str) -> bool:
+    """Whether a template may be called so."""
+    return re.fullmatch(NAME_PATTERN.removesuffix("$"), name) is not None
 
 
 def read_content(content: object) -> tuple[TemplateContent | None, list[Problem]]:

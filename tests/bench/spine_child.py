@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from aiobotocore.session import get_session
 
-from daemon.app import build, open_database, open_sqs
+from daemon.app import build
 from daemon.books import Attempts, Books, Entry
 from daemon.clock import SystemClock
 from daemon.consumer import Consumer, QueueSource
@@ -31,6 +31,7 @@ from daemon.delivery import COMMANDS, Delivery, Identity, Message
 from daemon.dispatcher import Dispatcher, Policy
 from daemon.gate import Gate
 from daemon.log import configure
+from daemon.opening import open_database, open_sqs
 from daemon.outbox import Addressing
 from daemon.probe import unobserved
 from daemon.settings import Settings
@@ -50,7 +51,7 @@ from domain.status_check import Branch, Phase, StatusCheck, Verdict, Window
 from handlers.routes import Origin, Route
 
 BARE, NO_DATABASE, INBOX, CHECKS = "bare", "no-database", "inbox", "checks"
-TEMPLATE, TEMPLATE_VERSION = "OUT_OF_BED_MORNING", 1  # pollUntilEnd, so that every event is judged
+TEMPLATE, TEMPLATE_VERSION = "OUT_OF_BED_MORNING", 2  # pollUntilEnd, so that every event is judged
 
 
 @dataclass(frozen=True, slots=True)

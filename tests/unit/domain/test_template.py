@@ -259,13 +259,15 @@ def test_all_problems_of_a_template_come_together() -> None:
         Problem(("isActve",), "unknown field", "did you mean isActive?"),
         Problem(
             ("resources", "pastEvents", "expressions", "PASS"),
-            "'TOILET_ACTIVTY' is not in this resource's dependsOn (at character 8)",
+            "'TOILET_ACTIVTY' is not in this resource's dependsOn",
             "did you mean TOILET_ACTIVITY?",
+            at=8,
         ),
         Problem(
             ("resources", "futureEvents", "expressions", "FAIL"),
-            "expected a condition, found a number (at character 1)",
+            "expected a condition, found a number",
             "compare it, such as count('X') >= 1",
+            at=1,
         ),
     ]
 
