@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test check lint fmt types arch bench docs lock clean
+.PHONY: help setup system demo test check scale lint fmt types arch bench docs lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -54,6 +54,10 @@ test: $(STAMP) system ## every test, MariaDB included; a part with T=tests/unit,
 
 check: lint types arch test ## what CI runs: lint, types, rooms, tests
 
+scale: $(STAMP) system ## ten thousand open checks and a hundred thousand events: a quarter of an hour on each engine
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
+	ROBOTD_TEST_SCALE=full $(BIN)/python -m pytest -n 0 -s tests/e2e/test_ten_thousand_checks.py
+
 lint: $(STAMP) ## ruff with all rules, format, Dockerfile
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
@@ -76,6 +80,7 @@ bench: $(STAMP) system ## messages/s and CPU against a bare loop, in one run
 
 docs: $(STAMP) ## write the generated pages anew
 	@$(BIN)/python -m daemon.settings_report docs/configuration.md
+	@$(BIN)/robotd templates schema >.venv/schema.json && mv .venv/schema.json docs/contracts/status-check-template.schema.json
 
 lock: $(STAMP) ## resolve the dependencies anew: all, and what the image needs
 	@$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --all-extras --universal --generate-hashes --no-emit-index-url \

@@ -10,7 +10,7 @@ import httpx
 import structlog
 
 from daemon import topology
-from daemon.clients.megazord import HttpMegazord
+from daemon.clients.megazord import HttpMegazord, Own
 from daemon.clients.micro_managers import HttpMicroManagers
 from daemon.clock import SystemClock
 from daemon.consumer import Consumer, QueueSource
@@ -18,35 +18,38 @@ from daemon.dead_letters import DeadLetters
 from daemon.delivery import COMMANDS, EVENTS
 from daemon.dispatcher import Dispatcher, Policy
 from daemon.gate import Gate
+from daemon.http.edge import Edge, EdgeLimits
 from daemon.lifecycle import Daemon, Parts
 from daemon.log import LogEvent
+from daemon.monitors import FileMonitors, MonitorKeeper
+from daemon.opening import AnyDatabase, open_database, open_sqs, template_library
 from daemon.outbox import Addressing
 from daemon.probe import Probe, unobserved
 from daemon.relay import Relay, RelayPace
 from daemon.settings import Settings
-from daemon.settings_values import SqliteFile
-from daemon.sqs import Sqs, SqsAccess, connect
+from daemon.sqs import Sqs
 from daemon.store.bodies import SqlBodies
 from daemon.store.books import SqlBooks
+from daemon.store.database import Write
 from daemon.store.ids import Ids
 from daemon.store.leases import Leases
-from daemon.store.migrate import migrate, pending
-from daemon.store.mysql import MysqlAddress, MysqlDatabase
+from daemon.store.migrate import migrate
 from daemon.store.outbox import SqlOutbox
 from daemon.store.retention import Retention
 from daemon.store.rows import RowIds
-from daemon.store.sqlite import SqliteDatabase
+from daemon.store.status_checks import SqlStatusChecks
 from daemon.store.timers import SqlTimers
 from daemon.store.uow import Committed, SqlUnitOfWork, Surroundings
-from daemon.templates import FileTemplates, load_folder
+from daemon.template_library import TemplateLibrary
+from daemon.template_watch import TemplateWatch
 from daemon.timers import TimerPace, Timers
-from domain.errors import ConfigError
 from domain.ports import Clock
-from handlers.routes import routes
+from handlers.monitors import MonitorHandlers
+from handlers.routes import Families, routes
 from handlers.status_checks import StatusCheckHandlers
+from handlers.subscriptions import SubscriptionHandlers
 
 _log = structlog.get_logger()
-AnyDatabase = SqliteDatabase | MysqlDatabase
 # The library's own 100, of which it keeps 20: it would close one after nearly every request, and look at all of them
 # for each of all waiting requests, which costs more than the request.
 _HTTP_LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=20)
@@ -76,24 +79,19 @@ class Base:
 async def build(settings: Settings, outside: Outside | None = None) -> AsyncIterator[Daemon]:
     """A daemon that is ready to run. Applies pending migrations. Raises ConfigError, Unavailable."""
     outside = outside or Outside(SystemClock())
-    templates = _templates(settings)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings, outside.probe))
         for name in await migrate(database):
             _log.info(LogEvent.MIGRATION_APPLIED, migration=name)
+        gate, templates = Gate(), template_library(settings, database)
+        watch = TemplateWatch(settings.templates.folder, templates, gate, every_s=settings.templates.reload_every_s)
+        await watch.begin()
         sqs = await stack.enter_async_context(open_sqs(settings))
         neighbours = [await stack.enter_async_context(_http()) for _ in ("megazord", "micro-managers")]
-        base = Base(settings, outside, database, sqs, Gate(), RowIds())
-        yield _daemon(base, _checks(base, neighbours, templates))
-
-
-def _templates(settings: Settings) -> FileTemplates:
-    report = load_folder(settings.templates.folder)
-    for problem in report.problems:
-        _log.error(LogEvent.TEMPLATE_REFUSED, reason=problem)
-    if not report.templates:
-        raise ConfigError(f"templates.folder: no usable template in {settings.templates.folder}")
-    return FileTemplates(report.templates)
+        base = Base(settings, outside, database, sqs, gate, RowIds())
+        rules = FileMonitors(settings.monitors.file)
+        rules.look()
+        yield _daemon(base, _families(base, neighbours, templates, rules), rules, watch)
 
 
 def _http() -> httpx.AsyncClient:
@@ -101,13 +99,15 @@ def _http() -> httpx.AsyncClient:
     return httpx.AsyncClient(trust_env=False, limits=_HTTP_LIMITS)
 
 
-def _checks(base: Base, neighbours: Sequence[httpx.AsyncClient], templates: FileTemplates) -> StatusCheckHandlers:
+def _families(
+    base: Base, neighbours: Sequence[httpx.AsyncClient], templates: TemplateLibrary, rules: FileMonitors
+) -> Families:
     settings, probe = base.settings, base.outside.probe
     for_megazord, for_managers = neighbours
     megazord = HttpMegazord(
         for_megazord,
         settings.megazord.base_url,
-        settings.megazord.queue_suffix,
+        Own(settings.megazord.queue_suffix, settings.megazord.provider_name, settings.megazord.roll_call_event),
         timeout_s=settings.megazord.timeout_s,
         probe=probe,
         heard=base.gate.restored,
@@ -119,10 +119,13 @@ def _checks(base: Base, neighbours: Sequence[httpx.AsyncClient], templates: File
         probe=probe,
         heard=base.gate.restored,
     )
-    return StatusCheckHandlers(megazord, managers, templates, settings.templates.time_zone)
+    checks = StatusCheckHandlers(megazord, managers, templates, settings.templates.time_zone)
+    monitors = MonitorHandlers(megazord, rules)
+    listeners = (checks, monitors)
+    return Families(checks, SubscriptionHandlers(megazord, listeners, settings.megazord.roll_call_event), monitors)
 
 
-def _daemon(base: Base, checks: StatusCheckHandlers) -> Daemon:
+def _daemon(base: Base, families: Families, rules: FileMonitors, watch: TemplateWatch) -> Daemon:
     relay = _relay(base)
     timers_nudge: list[Callable[[int], None]] = []
 
@@ -132,7 +135,8 @@ def _daemon(base: Base, checks: StatusCheckHandlers) -> Daemon:
             for nudge in timers_nudge:
                 nudge(due_at_ms)
 
-    dispatcher = _dispatcher(base, checks, handed_on)
+    around = _around(base, handed_on)
+    dispatcher = _dispatcher(base, families, around)
     letters = DeadLetters(
         base.sqs,
         partial(topology.dead_letter_queue, base.settings.queues),
@@ -150,16 +154,16 @@ def _daemon(base: Base, checks: StatusCheckHandlers) -> Daemon:
         gate=base.gate,
         ping=partial(base.database.fetch, "SELECT 1"),
         renew_polling=base.sqs.renew_polling,
-        forget_old=Retention(base.database, leases, keep.inbox_days, keep.journal_days).sweep,
+        forget_old=Retention(base.database, leases, keep.inbox_days, keep.journal_days, keep.monitor_days).sweep,
+        edge=_edge(base, dispatcher),
+        keepers=(_monitor_keeper(base, families, rules, around).run, *watch.keepers),
     )
     return Daemon(parts, base.settings.drain_timeout_s, base.settings.consumer.stalled_after_s)
 
 
-def _dispatcher(
-    base: Base, checks: StatusCheckHandlers, handed_on: Callable[[Committed], None]
-) -> Dispatcher[SqlUnitOfWork]:
-    settings, clock = base.settings, base.outside.clock
-    around = Surroundings(
+def _around(base: Base, handed_on: Callable[[Committed], None]) -> Surroundings:
+    settings = base.settings
+    return Surroundings(
         database=base.database,
         ids=Ids(base.database),
         rows=base.rows,
@@ -168,6 +172,19 @@ def _dispatcher(
         handed_on=handed_on,
         probe=base.outside.probe,
     )
+
+
+def _monitor_keeper(base: Base, families: Families, rules: FileMonitors, around: Surroundings) -> MonitorKeeper:
+    async def plan() -> None:
+        work = SqlUnitOfWork(around, "robotd", "monitor-plan", None, base.outside.clock.now_ms(), 0)
+        await families.monitors.plan(work)
+        await work.commit([])
+
+    return MonitorKeeper(rules, plan, base.gate, look_every_s=base.settings.monitors.look_every_s)
+
+
+def _dispatcher(base: Base, families: Families, around: Surroundings) -> Dispatcher[SqlUnitOfWork]:
+    settings, clock = base.settings, base.outside.clock
     consumer = settings.consumer
     policy = Policy(
         max_attempts=consumer.max_attempts,
@@ -176,12 +193,22 @@ def _dispatcher(
         handler_timeout_s=consumer.handler_timeout_s,
     )
     return Dispatcher(
-        routes(checks),
+        routes(families),
         SqlBooks(around, clock),
         policy=policy,
         probe=base.outside.probe,
         lost=lambda error: base.gate.lost(error.dependency, str(error)),
     )
+
+
+def _edge(base: Base, dispatcher: Dispatcher[SqlUnitOfWork]) -> Edge | None:
+    settings = base.settings.edge
+    if settings.port is None:
+        return None
+    limits = EdgeLimits(settings.host, settings.port, settings.max_requests, settings.request_timeout_s)
+    never_written: list[Write] = []  # the edge only reads
+    checks = SqlStatusChecks(base.database, Ids(base.database), never_written.append)
+    return Edge(limits, dispatcher, checks, clock=base.outside.clock, gate=base.gate)
 
 
 def _relay(base: Base) -> Relay:
@@ -225,63 +252,3 @@ def _consumers(base: Base, dispatcher: Dispatcher[SqlUnitOfWork], letters: DeadL
     return [
         Consumer(source, base.sqs, dispatcher, letters, gate=base.gate, probe=base.outside.probe) for source in sources
     ]
-
-
-@asynccontextmanager
-async def open_database(settings: Settings, probe: Probe = unobserved) -> AsyncIterator[AnyDatabase]:
-    """The engine that the settings name."""
-    database = await _open_database(settings, probe)
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-async def _open_database(settings: Settings, probe: Probe) -> AnyDatabase:
-    target = settings.database.target
-    if isinstance(target, SqliteFile):
-        return await SqliteDatabase.open(target.path, probe=probe)
-    password = settings.database.password
-    address = MysqlAddress(
-        host=target.host,
-        port=target.port,
-        unix_socket=target.unix_socket,
-        user=target.user,
-        password=password.get_secret_value() if password else "",
-        database=target.name,
-    )
-    return await MysqlDatabase.open(
-        address,
-        pool_size=settings.database.pool_size,
-        connect_timeout_s=settings.database.connect_timeout_s,
-        statement_timeout_s=settings.database.statement_timeout_s,
-        probe=probe,
-    )
-
-
-@asynccontextmanager
-async def open_sqs(settings: Settings, *, poll_wait_s: int | None = None) -> AsyncIterator[Sqs]:
-    """SQS as the settings say; `poll_wait_s` overrides how long a long poll waits."""
-    aws = settings.aws
-    access = SqsAccess(
-        region=aws.region,
-        endpoint_url=aws.endpoint_url,
-        access_key_id=aws.access_key_id.get_secret_value() if aws.access_key_id else None,
-        secret_access_key=aws.secret_access_key.get_secret_value() if aws.secret_access_key else None,
-        connect_timeout_s=aws.connect_timeout_s,
-        poll_wait_s=settings.consumer.wait_s if poll_wait_s is None else poll_wait_s,
-    )
-    async with connect(access) as sqs:
-        yield sqs
-
-
-async def apply_migrations(settings: Settings) -> list[str]:
-    """Bring the database up to date. Returns the names of what was applied."""
-    async with open_database(settings) as database:
-        return await migrate(database)
-
-
-async def pending_migrations(settings: Settings) -> list[str]:
-    """What `apply_migrations` would do."""
-    async with open_database(settings) as database:
-        return await pending(database)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from daemon.cli_monitors import monitors_app
+from daemon.cli_templates import templates_app
 from domain.errors import ConfigError, MessageError, RobotdError
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ app = typer.Typer(
 )
 queues_app = typer.Typer(help="See the queues, and create the missing ones.", invoke_without_command=True)
 app.add_typer(queues_app, name="queues")
+app.add_typer(templates_app, name="templates")
+app.add_typer(monitors_app, name="monitors")
 
 ConfigOption = Annotated[
     Path | None,

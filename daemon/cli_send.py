@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 from rich.console import Console
 
-from daemon.app import open_sqs
 from daemon.clock import SystemClock
+from daemon.opening import open_sqs
 from daemon.settings import Settings
 from daemon.sqs import BATCH, Outgoing, QueueMissing, Received, Sqs
 from domain.errors import MessageError, RuleViolation

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon import settings_report, topology
-from daemon.app import apply_migrations, open_sqs, pending_migrations
+from daemon.opening import apply_migrations, open_sqs, pending_migrations
 from daemon.settings import Settings, load_settings
 from daemon.settings_sources import SettingsError
 from domain.errors import ConfigError

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-COMMANDS, EVENTS, TIMERS = "commands", "events", "timers"
+COMMANDS, EVENTS, TIMERS, HTTP = "commands", "events", "timers", "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,17 @@ class Delivery(Protocol):
 
     @property
     def queue(self) -> str:
-        """Name of the queue, or `timers`."""
+        """Name of the queue, or `timers`, or `http`."""
         ...
 
     @property
     def reads(self) -> str:
-        """How the body is to be read: COMMANDS, EVENTS or TIMERS."""
+        """How the body is to be read: COMMANDS, EVENTS, TIMERS, or HTTP, which is a command whose caller waits."""
         ...
 
     @property
     def id(self) -> str:
-        """SQS message id or timer id: the same at each redelivery."""
+        """SQS message id or timer id, the same at each redelivery; of an HTTP request its own."""
         ...
 
     @property

@@ -14,7 +14,7 @@ from typing import Generic
 import structlog
 
 from daemon.books import Attempts, Books, Entry, Work
-from daemon.delivery import COMMANDS, TIMERS, Delivery, Identity, Message, Rejection
+from daemon.delivery import COMMANDS, HTTP, TIMERS, Delivery, Identity, Message, Rejection
 from daemon.lanes import Lanes
 from daemon.log import LogEvent, message_context
 from daemon.probe import Probe
@@ -25,7 +25,8 @@ from domain.messages import error_result
 from domain.outcome import Done, Outcome, Reject, Retry
 from handlers.routes import Route
 
-_CONFLICT_TRIES = 3
+_CONFLICT_TRIES = 6  # enough for eight replicas that write to one check at once
+_PAUSE_AFTER_CONFLICT_S = 0.01  # on average half of it, then doubled: those who collided must not do so again
 _log = structlog.get_logger()
 
 
@@ -84,12 +85,13 @@ class Dispatcher(Generic[Work]):
 
     async def _handle(self, delivery: Delivery, message: Message) -> Outcome:
         looks = delivery.reads != TIMERS  # a timer that was just claimed needs no second look
-        for _ in range(_CONFLICT_TRIES):
+        for earlier in range(_CONFLICT_TRIES):
             try:
                 return await self._once(delivery, message, looks=looks)
             except Conflict as error:
                 conflict = error  # somebody else was first: read again, the message may be known now
                 looks = True
+            await asyncio.sleep(_PAUSE_AFTER_CONFLICT_S * 2**earlier * random.random())  # noqa: S311  jitter
         raise conflict
 
     async def _once(self, delivery: Delivery, message: Message, *, looks: bool) -> Outcome:
@@ -117,7 +119,7 @@ class Dispatcher(Generic[Work]):
                 after_s = None if error.after_s is None else max(1.0, error.after_s)
                 return Retry(after_s, str(error), counts=False)
             case Conflict():
-                return Retry(1.0, str(error))
+                return Retry(random.uniform(0.5, 2.0), str(error))  # noqa: S311  jitter
             case TimeoutError():
                 return Retry(None, f"the handler took longer than {self._policy.handler_timeout_s:g} s")
             case _:
@@ -137,6 +139,7 @@ class Dispatcher(Generic[Work]):
         await self._probe("before_settle")
         match outcome:
             case Done():
+                await self._forget_tries_of_a_copy(delivery, outcome)
                 await delivery.ack()
                 event = LogEvent.MESSAGE_DUPLICATE if outcome.note == "duplicate" else LogEvent.MESSAGE_HANDLED
                 _log.info(event, note=outcome.note)
@@ -146,7 +149,15 @@ class Dispatcher(Generic[Work]):
                 await self._reject(delivery, identity, outcome)
         await self._probe("after_settle")
 
+    async def _forget_tries_of_a_copy(self, delivery: Delivery, outcome: Done) -> None:
+        """Another copy was handled: its commit forgot its own tries, not those of this one."""
+        if outcome.note == "duplicate" and delivery.receive_count > 1 and delivery.fence is None:
+            await self._books.forget(delivery)
+
     async def _retry(self, delivery: Delivery, identity: Identity, retry: Retry) -> None:
+        if delivery.reads == HTTP:
+            await self._turn_away(delivery, identity, retry)
+            return
         before = await self._books.attempts(delivery)
         now = replace(
             before,
@@ -161,6 +172,13 @@ class Dispatcher(Generic[Work]):
         await self._books.note_retry(delivery, now, Entry(identity, "retried", retry.reason, now.attempts))
         await delivery.retry(after_s)
         _log.info(LogEvent.MESSAGE_RETRIED, after_s=after_s, reason=retry.reason, attempts=now.attempts)
+
+    async def _turn_away(self, delivery: Delivery, identity: Identity, retry: Retry) -> None:
+        """The caller hears it and asks again with a delivery of its own: this one never comes back to be counted."""
+        after_s = self._wait_s(retry, Attempts(1, 1, 0, 0))
+        await self._books.note(delivery, Entry(identity, "retried", retry.reason, 1))
+        await delivery.retry(after_s)
+        _log.info(LogEvent.MESSAGE_RETRIED, after_s=after_s, reason=retry.reason, attempts=1)
 
     def _wait_s(self, retry: Retry, now: Attempts) -> float:
         if retry.after_s is not None:

@@ -10,6 +10,7 @@ import structlog
 
 from daemon.consumer import Consumer
 from daemon.gate import Gate
+from daemon.http.edge import Edge
 from daemon.log import LogEvent
 from daemon.relay import Relay
 from daemon.timers import Timers
@@ -45,6 +46,8 @@ class Parts:
     ping: Callable[[], Awaitable[object]]
     renew_polling: Callable[[], Awaitable[None]]
     forget_old: Callable[[], Awaitable[int]]
+    edge: Edge | None = None
+    keepers: tuple[Callable[[], Coroutine[None, None, None]], ...] = ()
 
 
 class Daemon:
@@ -65,25 +68,35 @@ class Daemon:
         self._stop.set()
 
     @property
-    def _sources(self) -> tuple[Consumer | Timers, ...]:
-        return (*self._parts.consumers, self._parts.timers)
+    def edge(self) -> Edge | None:
+        """The HTTP edge, where one is configured."""
+        return self._parts.edge
+
+    @property
+    def _edges(self) -> tuple[Edge, ...]:
+        return () if self._parts.edge is None else (self._parts.edge,)
+
+    @property
+    def _sources(self) -> tuple[Consumer | Timers | Edge, ...]:
+        return (*self._parts.consumers, self._parts.timers, *self._edges)
 
     @property
     def in_flight(self) -> int:
-        """Deliveries and timers that are not settled yet."""
+        """Deliveries, timers and requests that are not settled yet."""
         return sum(source.in_flight for source in self._sources)
 
     async def at_rest(self) -> None:
         """Return when nothing is in flight and every result that was committed here has left the relay."""
-        for consumer in self._parts.consumers:
-            await consumer.at_rest()
-        await self._parts.timers.at_rest()
+        for source in self._sources:
+            await source.at_rest()
         await self._parts.relay.drained()
 
     async def run(self) -> Ending:
         """Run to the end. Raises whatever kills one of the parts: a dying part stops the daemon loudly."""
         _log.info(LogEvent.DAEMON_STARTED, queues=[consumer.source.name for consumer in self._parts.consumers])
         try:
+            for edge in self._edges:
+                await edge.start()
             ending = await self._run_parts()
         except BaseException:
             await self._abandon()
@@ -105,9 +118,12 @@ class Daemon:
 
     async def _abandon(self) -> None:
         """End the handlers before what they use is closed under them: one that goes on could hold the exit for ever."""
+        for edge in self._edges:
+            edge.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_S):
                 await asyncio.gather(*(source.drain(0.0) for source in self._sources), return_exceptions=True)
+                await asyncio.gather(*(edge.close() for edge in self._edges), return_exceptions=True)
 
     def _part_ended(self, part: asyncio.Task[None]) -> None:
         """A part that somebody cancels would leave a daemon that looks well and is deaf: stop, and say so."""
@@ -126,6 +142,7 @@ class Daemon:
             parts.gate.probe_database(parts.ping),
             self._watch(),
             self._forget(),
+            *(keeper() for keeper in parts.keepers),
         ]
 
     def _pollers(self) -> list[Coroutine[None, None, None]]:
@@ -141,7 +158,7 @@ class Daemon:
         await asyncio.wait(pollers, timeout=max(0.0, deadline_s - loop.time()))
         left_s = max(0.0, deadline_s - loop.time())
         late = await asyncio.gather(*(source.drain(left_s) for source in self._sources))
-        await self._flush()
+        await asyncio.gather(self._flush(), *(edge.close() for edge in self._edges))
         if self._is_broken:
             return Ending.FAILED
         return Ending.HANDED_BACK if any(late) else Ending.CLEAN

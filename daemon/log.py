@@ -73,7 +73,11 @@ class LogEvent(StrEnum):
     RETENTION_SWEPT = "retention.swept"
     TEMPLATE_LOADED = "template.loaded"
     TEMPLATE_REFUSED = "template.refused"
+    TEMPLATE_SUPERSEDED = "template.superseded"
+    TEMPLATE_CHANGED = "template.changed"  # its row, after it was written
     TEMPLATE_FAILED = "template.failed"  # its expression, while a check was decided
+    MONITORS_LOADED = "monitors.loaded"
+    MONITORS_REFUSED = "monitors.refused"
     HISTORY_TRUNCATED = "history.truncated"
     CHECK_CREATED = "check.created"
     CHECK_RECORDED = "check.recorded"
@@ -82,6 +86,10 @@ class LogEvent(StrEnum):
     SUBSCRIPTION_HELD = "subscription.held"
     SUBSCRIPTION_RELEASED = "subscription.released"
     SUBSCRIPTION_UNKNOWN = "subscription.unknown"
+    ROLL_CALL_UNKNOWN = "subscription.roll_call_unknown"
+    HTTP_LISTENING = "http.listening"
+    HTTP_ANSWERED = "http.answered"
+    HTTP_FAILED = "http.failed"  # by an exception that nobody expected
     LIBRARY_LOGGED = "library.logged"
     UNLISTED = "log.unlisted"
     LOG_DROPPED = "log.dropped"

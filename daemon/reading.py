@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Mapping
+from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ValidationError
 
-from daemon.delivery import COMMANDS, EVENTS, TIMERS, Delivery, Identity, Message
+from daemon.delivery import COMMANDS, EVENTS, HTTP, TIMERS, Delivery, Identity, Message
 from domain.errors import MessageError
 from domain.messages import problems_of, read_envelope, read_megazord_event
 from domain.wire import JsonObject, read_json
 from handlers.routes import Origin, Route
 
+_REFERENCES = UUID("6f8c1c6e-5d0b-4c55-9f0e-2f1d3b7a9e41")  # any fixed one: it only has to stay the same
 _CALL_REF = re.compile("[ -~]{1,128}")
 EVENT_TYPE = "megazord.event"
 EVENT_SOURCE = "megazord-events"
@@ -19,7 +21,7 @@ EVENT_SOURCE = "megazord-events"
 def read(delivery: Delivery, routes: Mapping[str, Route]) -> Message:
     """Understand a delivery. Raises MessageError with a reason that a person understands."""
     match delivery.reads:
-        case kind if kind == COMMANDS:
+        case kind if kind in (COMMANDS, HTTP):
             return _command(delivery, routes)
         case kind if kind == EVENTS:
             return _event(delivery)
@@ -33,14 +35,16 @@ def _command(delivery: Delivery, routes: Mapping[str, Route]) -> Message:
     envelope = read_envelope(delivery.body)
     route = _route(envelope.type, Origin.COMMAND, routes)
     data = _data(envelope.data, route.model, "data")
-    call_ref = envelope.callref or _call_ref(delivery.attributes.get("callRef"))
+    given = envelope.callref or _call_ref(delivery.attributes.get("callRef"))
+    call_ref = given or _own_call_ref(envelope.source, envelope.id)
     robot_id = getattr(data, "robot_id", None)
     return Message(envelope.type, envelope.source, envelope.id, data, robot_id, call_ref)
 
 
 def _event(delivery: Delivery) -> Message:
     event = read_megazord_event(delivery.body)
-    call_ref = _call_ref(delivery.attributes.get("callRef"))
+    given = _call_ref(delivery.attributes.get("callRef"))
+    call_ref = given or _own_call_ref(EVENT_SOURCE, event.message_id)
     return Message(EVENT_TYPE, EVENT_SOURCE, event.message_id, event, event.robot_id, call_ref)
 
 
@@ -49,9 +53,8 @@ def _timer(delivery: Delivery, routes: Mapping[str, Route]) -> Message:
     route = _route(timer_type, Origin.TIMER, routes)
     data = _data(read_json(delivery.body), route.model, "timer")
     identity = f"{delivery.id}#{delivery.fence}"
-    return Message(
-        timer_type, "timer", identity, data, getattr(data, "robot_id", None), delivery.attributes.get("callRef")
-    )
+    call_ref = delivery.attributes.get("callRef") or _own_call_ref("timer", identity)
+    return Message(timer_type, "timer", identity, data, getattr(data, "robot_id", None), call_ref)
 
 
 def _route(message_type: str, origin: Origin, routes: Mapping[str, Route]) -> Route:
@@ -95,6 +98,11 @@ def _call_ref(value: object) -> str | None:
     """A reference that the database can keep; any other isn't worth refusing a message that is good otherwise."""
     is_good = isinstance(value, str) and _CALL_REF.fullmatch(value) is not None
     return str(value) if is_good else None
+
+
+def _own_call_ref(source: str, identity: str) -> str:
+    """A plain UUID for a message without a reference, the same at each redelivery: its lines belong together."""
+    return str(uuid5(_REFERENCES, f"{source} {identity}"))
 
 
 def _is_robot_id(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""The kinds of value that settings are made of, each with the check that a bound alone can't express."""
+"""What settings are made of: the base of all sections, and kinds of value with a check that a bound can't express."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,8 +6,14 @@ from typing import Annotated
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+
+class Section(BaseModel):
+    """What all sections share: frozen, nothing unknown, and no value in an error that pydantic writes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,12 @@ def _zone(value: str) -> str:
     return value
 
 
+def _file(value: Path) -> Path:
+    if not value.is_file():
+        raise ValueError("no such file")
+    return value
+
+
 def _folder(value: Path) -> Path:
     if not value.is_dir():
         raise ValueError("no such folder")
@@ -117,6 +129,7 @@ def _folder(value: Path) -> Path:
 
 
 Count = Annotated[int, BeforeValidator(_not_a_switch)]
+CountOrUnset = Annotated[int | None, BeforeValidator(_not_a_switch)]
 Seconds = Annotated[float, BeforeValidator(_not_a_switch)]
 AnyCase = BeforeValidator(_lower)
 QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
@@ -125,6 +138,7 @@ ServiceUrl = Annotated[str, AfterValidator(_service_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_database)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
 Folder = Annotated[Path, AfterValidator(_folder)]
+ExistingFile = Annotated[Path, AfterValidator(_file)]
 
 
 def disagree(message: str, *paths: str) -> PydanticCustomError:

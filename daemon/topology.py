@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import structlog
 
 from daemon.log import LogEvent
-from daemon.settings import QueueSettings, Settings
+from daemon.settings import Settings
+from daemon.settings_sections import QueueSettings
 from daemon.sqs import QueueMissing, Sqs
 
 _log = structlog.get_logger()

@@ -7,6 +7,7 @@ commonest mistake. Megazord's messages are not ours: unknown fields there are ig
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -118,11 +119,50 @@ class EndOfCheck(CommandData):
     status_check_id: RowId
 
 
+class RollCall(CommandData):
+    """Timer `subscription.roll-call`: a subscription of this robot may be open at Megazord without our knowing it."""
+
+    robot_id: RobotId
+
+
 class ReleaseSubscription(CommandData):
     """Timer `subscription.release`: one subscription at Megazord may have to be deleted."""
 
     robot_id: RobotId
     subscription_id: RowId
+
+
+class OpenMonitor(CommandData):
+    """Timer `monitor.open`: a day of a rule begins. `since`: from when to judge; `planned_by`: its fingerprint."""
+
+    robot_id: RobotId
+    rule_id: Token
+    local_date: date
+    since: WireTime
+    planned_by: Token
+
+
+class EndOfMonitorWindow(CommandData):
+    """Timer `monitor.window`: the present window of one session is over."""
+
+    robot_id: RobotId
+    session_id: Token
+
+
+class PostAlarm(CommandData):
+    """Timer `monitor.alarm`: one alarm has to be at Megazord, under each of these event names."""
+
+    robot_id: RobotId
+    session_id: Token
+    window_number: RowId
+    event_names: tuple[str, ...]
+
+
+class CloseMonitor(CommandData):
+    """Timer `monitor.close`: the rule of one session is gone."""
+
+    robot_id: RobotId
+    session_id: Token
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from domain.messages import CommandData, Result
+from domain.monitor import EndedWindow, MonitorSession, Rule, WindowEnd
+from domain.monitor_plan import PlannedOpening
 from domain.status_check import Event, Record, ScriptStep, StatusCheck
 from domain.template import Template
+from domain.wire import JsonObject
 
 
 class Clock(Protocol):
@@ -51,6 +54,23 @@ class Megazord(Protocol):
         self, robot_id: int, event_names: Sequence[str], since_ms: int | None, call_ref: str | None
     ) -> list[Event]:
         """All events with these names since `since_ms` (None: ever), sorted by (created_at_ms, id), each once."""
+        ...
+
+    async def roll_call(self, robot_id: int, call_ref: str | None) -> bool:
+        """Make every open subscription of ours for this robot send one event, which tells its id. Repeatable.
+
+        False where Megazord doesn't know the event that this needs.
+        """
+        ...
+
+    async def post_event(self, robot_id: int, event_name: str, reference_id: str, call_ref: str | None) -> None:
+        """Report an event of ours. Not repeatable: Megazord keeps every post; `was_posted` tells after a crash."""
+        ...
+
+    async def was_posted(
+        self, robot_id: int, event_name: str, reference_id: str, since_ms: int, call_ref: str | None
+    ) -> bool:
+        """Whether Megazord has an event with this name and reference, stored at `since_ms` or later."""
         ...
 
 
@@ -103,9 +123,17 @@ class StatusChecks(Protocol):
         """Collect a change; the commit raises Conflict if another writer saved this check since it was read."""
         ...
 
+    def explain(self, check: StatusCheck, trace: JsonObject, at_ms: int) -> None:
+        """Collect why the check says what it says; one trace for each time that its robot is told (`notices`)."""
+        ...
+
 
 class Subscriptions(Protocol):
     """Our own ledger of subscriptions at Megazord, which offers no list."""
+
+    async def is_known(self, subscription_id: int) -> bool:
+        """Whether this subscription was ever entered, open or released."""
+        ...
 
     async def is_released(self, subscription_id: int) -> bool:
         """Whether this subscription was ours and is deleted."""
@@ -117,6 +145,58 @@ class Subscriptions(Protocol):
 
     def release(self, subscription_id: int) -> None:
         """Collect: this subscription is deleted at Megazord."""
+        ...
+
+
+class MonitorRules(Protocol):
+    """The monitoring rules in force."""
+
+    def current(self) -> Sequence[Rule] | None:
+        """Every enabled rule; None while no usable file has been read."""
+        ...
+
+
+class Monitors(Protocol):
+    """Monitoring sessions and the audit of their windows."""
+
+    async def get(self, session_id: str) -> MonitorSession | None:
+        """One session, or None."""
+        ...
+
+    async def by_subscription(self, robot_id: int, subscription_id: int) -> MonitorSession | None:
+        """The session that holds this subscription, or None."""
+        ...
+
+    async def running(self) -> list[MonitorSession]:
+        """All sessions that watch a home."""
+        ...
+
+    async def awaited(self) -> frozenset[str]:
+        """The ids of all sessions that a timer will wake at the end of their window."""
+        ...
+
+    async def openings(self) -> list[PlannedOpening]:
+        """All openings that are planned."""
+        ...
+
+    async def window(self, session_id: str, number: int) -> EndedWindow | None:
+        """One ended window, or None."""
+        ...
+
+    def add(self, session: MonitorSession) -> None:
+        """Collect a new session; the commit raises Conflict if its rule has one on that date already."""
+        ...
+
+    def save(self, session: MonitorSession) -> None:
+        """Collect a change; the commit raises Conflict if another writer saved this session since it was read."""
+        ...
+
+    def add_window(self, session_id: str, window: EndedWindow, reference_id: str | None) -> None:
+        """Collect a line of the audit; `reference_id` is what its alarm is found by at Megazord."""
+        ...
+
+    def end_window_as(self, session_id: str, number: int, how: WindowEnd, posted_at_ms: int | None) -> None:
+        """Collect what became of an alarm: when it was posted, or that it was not."""
         ...
 
 
@@ -158,6 +238,11 @@ class UnitOfWork(Protocol):
         """The subscription ledger."""
         ...
 
+    @property
+    def monitors(self) -> Monitors:
+        """Monitoring sessions."""
+        ...
+
     def publish(self, result: Result) -> None:
         """Collect a result for its robot's queue."""
         ...
@@ -168,6 +253,10 @@ class UnitOfWork(Protocol):
 
     def cancel_timer(self, timer_type: str, key: str) -> None:
         """Collect the removal of a timer, whether or not it is there."""
+        ...
+
+    async def is_scheduled(self, timer_type: str, key: str) -> bool:
+        """Whether a timer of this type and key was committed and has not fired yet."""
         ...
 
     async def commit_now(self) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer
@@ -11,6 +11,7 @@ from domain.errors import MessageError
 
 MAX_MESSAGE_BYTES = 1_048_576  # SQS: body and attributes together, since August 2025
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 JsonObject = dict[str, Any]  # what json.loads gives: the one place where Any is honest
@@ -67,8 +68,8 @@ def iso(at_ms: int) -> str:
 
 
 def milliseconds(at: datetime) -> int:
-    """Milliseconds since 1970 of an aware datetime."""
-    return round(at.timestamp() * 1000)
+    """Milliseconds since 1970 of an aware datetime, what is finer cut off: rounding could reach the next second."""
+    return (at - _EPOCH) // _MILLISECOND
 
 
 def whole_second(at_ms: int) -> int:

@@ -10,10 +10,22 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from domain.messages import COMMANDS, EndOfCheck, MegazordEvent, ReleaseSubscription
+from domain.messages import (
+    COMMANDS,
+    CloseMonitor,
+    EndOfCheck,
+    EndOfMonitorWindow,
+    MegazordEvent,
+    OpenMonitor,
+    PostAlarm,
+    ReleaseSubscription,
+    RollCall,
+)
 from domain.outcome import Outcome
 from domain.ports import UnitOfWork
+from handlers.monitors import MonitorHandlers
 from handlers.status_checks import StatusCheckHandlers
+from handlers.subscriptions import SubscriptionHandlers
 
 
 class Origin(StrEnum):
@@ -41,15 +53,30 @@ class Route:
         return self.handle.__qualname__
 
 
-def routes(checks: StatusCheckHandlers) -> Mapping[str, Route]:
+@dataclass(frozen=True, slots=True)
+class Families:
+    """The use cases of every family."""
+
+    checks: StatusCheckHandlers
+    subscriptions: SubscriptionHandlers
+    monitors: MonitorHandlers
+
+
+def routes(families: Families) -> Mapping[str, Route]:
     """Every type that robotd handles."""
+    checks, subscriptions, monitors = families.checks, families.subscriptions, families.monitors
     return {
         "status-check.create": _command("status-check.create", checks.create),
         "status-check.get": _command("status-check.get", checks.get),
         "status-check.cancel": _command("status-check.cancel", checks.cancel),
         "status-check.end": Route(Origin.TIMER, EndOfCheck, checks.end),
-        "subscription.release": Route(Origin.TIMER, ReleaseSubscription, checks.release),
-        "megazord.event": Route(Origin.EVENT, MegazordEvent, checks.event),
+        "subscription.release": Route(Origin.TIMER, ReleaseSubscription, subscriptions.release),
+        "subscription.roll-call": Route(Origin.TIMER, RollCall, subscriptions.roll_call),
+        "monitor.open": Route(Origin.TIMER, OpenMonitor, monitors.open),
+        "monitor.window": Route(Origin.TIMER, EndOfMonitorWindow, monitors.window),
+        "monitor.alarm": Route(Origin.TIMER, PostAlarm, monitors.alarm),
+        "monitor.close": Route(Origin.TIMER, CloseMonitor, monitors.close),
+        "megazord.event": Route(Origin.EVENT, MegazordEvent, subscriptions.event),
     }
 
 

@@ -2,12 +2,12 @@
 
 Order within `create`: subscribe first, then read the history, so that no event falls between the two; what arrives
 twice is dropped by its incoming event id. The end of the window is a timer, which reads the history once more,
-because Megazord may lose an event on its way to us.
+because Megazord may lose an event on its way to us. What is decided, and when, is in `domain.check_course`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from domain.check_course import Step, begun_late, closed, heard
 from domain.errors import RuleViolation
 from domain.messages import (
     CancelStatusCheck,
@@ -15,22 +15,20 @@ from domain.messages import (
     EndOfCheck,
     GetStatusCheck,
     MegazordEvent,
-    ReleaseSubscription,
     Result,
     reply_id,
 )
 from domain.outcome import Done, Outcome, Retry
 from domain.ports import Megazord, MicroManagers, Templates, Timer, UnitOfWork
-from domain.status_check import Event, Phase, Record, ScriptStep, StatusCheck, Verdict, payload_of, window_of
-from domain.template import Judgement, Moment, Resource, Template, judge
+from domain.status_check import Event, Phase, ScriptStep, StatusCheck, Verdict, payload_of, window_of
+from domain.template import Template
+from domain.trace import trace_of
 from domain.wire import milliseconds, whole_second
+from handlers.subscriptions import DAY_MS, open_subscription, release_soon
 
-END, RELEASE = "status-check.end", "subscription.release"
-DAY_MS = 86_400_000
-Problems = tuple[str, ...]  # of a template's expressions, in their authors' words
-UNKNOWN_EVENT_PATIENCE_MS = 30_000  # a check's commit may still be on its way when its first event comes
-UNKNOWN_EVENT_RETRY_S = 5.0
-UNUSED_SUBSCRIPTION_MS = 60_000  # a subscription whose check was never committed is released after this long
+END = "status-check.end"
+LAST_LOOK_MS = 60_000  # for so long after its end a check waits for a Megazord that refuses its history
+LAST_LOOK_AGAIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +58,28 @@ class StatusCheckHandlers:
 
     async def _begin(self, check: StatusCheck, template: Template, uow: UnitOfWork) -> Outcome:
         check = await self._listen(check, template, uow)
-        events = await self._past(check, template, uow)
-        check, records = _with_events(check, events, Phase.PAST)
-        check, problems = self._judge_past(check, template, uow.now_ms)
-        if check.is_over:
-            _release_soon(check, uow)
-        elif check.window.until_ms is not None:
+        step = begun_late(check, template, await self._past(check, template, uow), uow.now_ms, self.time_zone)
+        check = step.check
+        if not check.is_over:
             uow.schedule(_end_timer(check))
-        check = replace(check, records=_judged(records, check))
+        elif check.subscription_id is not None:
+            release_soon(check.robot_id, check.subscription_id, check.call_ref, uow)
         uow.checks.add(check)
+        _explain(step, template, uow)
         uow.publish(_told(check))
-        return Done(_note(check, problems))
+        return Done(_note(step))
 
     async def _listen(self, check: StatusCheck, template: Template, uow: UnitOfWork) -> StatusCheck:
-        """Subscribe, and commit the subscription's id at once: nothing else could ever find it again."""
         if template.future is None or check.window.until_ms is None:
             return replace(check, phase=Phase.PAST)
         names = template.future.depends_on
-        subscription_id = await self.megazord.subscribe(check.robot_id, names, check.window.until_ms, uow.call_ref)
-        uow.subscriptions.hold(subscription_id, check.robot_id)
-        uow.schedule(_release_timer(check.robot_id, subscription_id, uow.now_ms + UNUSED_SUBSCRIPTION_MS, uow.call_ref))
-        await uow.commit_now()
+        subscription_id = await open_subscription(self.megazord, check.robot_id, names, check.window.until_ms, uow)
         return replace(check, phase=Phase.FUTURE, subscription_id=subscription_id)
 
     async def _past(self, check: StatusCheck, template: Template, uow: UnitOfWork) -> list[Event]:
         if not check.window.looks_back:
             return []
         return await self.megazord.history(check.robot_id, template.event_names, check.window.since_ms, uow.call_ref)
-
-    def _judge_past(self, check: StatusCheck, template: Template, now_ms: int) -> tuple[StatusCheck, Problems]:
-        problems: Problems = ()
-        if template.past is not None and check.window.looks_back:
-            judgement = self._ask(template.past, check, now_ms)
-            check, problems = check.with_verdict(judgement.verdict), judgement.problems
-        keeps_listening = check.phase is Phase.FUTURE and (template.poll_until_end or check.verdict is Verdict.PENDING)
-        if not keeps_listening:
-            check = _ended(check, template)
-        return check, problems
 
     async def get(self, command: GetStatusCheck, uow: UnitOfWork) -> Outcome:
         """Send the check's current state to its robot."""
@@ -110,48 +93,32 @@ class StatusCheckHandlers:
         if check.is_over:
             uow.publish(_reply(check, uow))
             return Done("already-over")
-        self._save(check, replace(check, phase=Phase.FAILED), (), uow)
+        _save(check, Step(replace(check, phase=Phase.FAILED), decided_by="cancel"), None, uow)
         return Done("cancelled")
 
-    async def event(self, event: MegazordEvent, uow: UnitOfWork) -> Outcome:
+    async def hear(self, event: MegazordEvent, uow: UnitOfWork) -> Outcome | None:
         """Add one event to the check that waits for it, and judge the whole history again."""
-        created_at_ms = whole_second(milliseconds(event.source_event.created_at))
-        if created_at_ms > uow.now_ms + DAY_MS:
-            raise RuleViolation("the event's createdAt lies more than a day ahead", kind="far-future")
         check = await uow.checks.by_subscription(event.robot_id, event.subscription_id)
         if check is None:
-            return await self._without_check(event, uow)
+            return None
         source = event.source_event
-        incoming = Event(source.id, source.event_name, created_at_ms, source.level)
+        incoming = Event(source.id, source.event_name, whole_second(milliseconds(source.created_at)), source.level)
         if check.is_over or check.is_stale(incoming):
             return Done("stale")
         if not check.unknown_to_history([incoming]):
             return Done("known-event")
-        return await self._judge_future(check, incoming, event.id, uow)
+        template = await self.templates.version(check.template_name, check.template_version)
+        if template is None:
+            raise RuleViolation(
+                f"template {check.template_name} version {check.template_version} is gone", kind="no-template"
+            )
+        step = heard(check, template, incoming, event.id, uow.now_ms, self.time_zone)
+        return _save(check, step, template, uow)
 
-    async def _judge_future(
-        self, check: StatusCheck, incoming: Event, outgoing_id: int | None, uow: UnitOfWork
-    ) -> Outcome:
-        template = await self._template_of(check)
-        seen, records = _with_events(check, [incoming], Phase.FUTURE, outgoing_id)
-        judged, problems = seen, Problems()
-        if template.future is not None:
-            judgement = self._ask(template.future, seen, uow.now_ms)
-            judged, problems = seen.with_verdict(judgement.verdict), judgement.problems
-        if judged.verdict is not Verdict.PENDING and not template.poll_until_end:
-            judged = replace(judged, phase=Phase.COMPLETED)
-        self._save(check, judged, records, uow)
-        return Done(_note(judged, problems))
-
-    async def _without_check(self, event: MegazordEvent, uow: UnitOfWork) -> Outcome:
-        if await uow.subscriptions.is_released(event.subscription_id):
-            return Done("stale")
-        if uow.age_ms < UNKNOWN_EVENT_PATIENCE_MS:
-            return Retry(UNKNOWN_EVENT_RETRY_S, f"subscription {event.subscription_id} has no check yet", counts=False)
-        # It came to our own queue, so it is ours: what a crash between Megazord's answer and our commit leaves behind.
-        uow.subscriptions.hold(event.subscription_id, event.robot_id)
-        uow.schedule(_release_timer(event.robot_id, event.subscription_id, uow.now_ms, uow.call_ref))
-        return Done("unknown-subscription")
+    async def holds(self, robot_id: int, subscription_id: int, uow: UnitOfWork) -> bool:
+        """Whether a running check waits for the events of this subscription."""
+        check = await uow.checks.by_subscription(robot_id, subscription_id)
+        return check is not None and not check.is_over
 
     async def end(self, timer: EndOfCheck, uow: UnitOfWork) -> Outcome:
         """Close the window: read the history once more, decide by the table, tell the robot."""
@@ -160,13 +127,18 @@ class StatusCheckHandlers:
             return Done("already-over")
         template = await self.templates.version(check.template_name, check.template_version)
         if template is None:  # without it nothing can be decided, but the robot must not wait for ever
-            self._save(check, replace(check.with_verdict(Verdict.UNKNOWN), phase=Phase.FAILED), (), uow)
+            gone = replace(check.with_verdict(Verdict.UNKNOWN), phase=Phase.FAILED)
+            _save(check, Step(gone, decided_by="template gone"), None, uow)
             return Done("template-gone")
-        missed = await self._missed(check, template)
-        seen, records = _with_events(check, missed, Phase.FUTURE)
-        judged, problems = self._final(seen, template, uow.now_ms)
-        self._save(check, judged, records, uow)
-        return Done(_note(judged, problems))
+        until_ms = check.window.until_ms or uow.now_ms
+        try:
+            missed = await self._missed(check, template)
+        except RuleViolation as refusal:  # a rejected timer would never come again, and leave the robot waiting
+            if uow.now_ms < until_ms + LAST_LOOK_MS:
+                return Retry(LAST_LOOK_AGAIN_S, str(refusal), counts=False)
+            return _save(check, _without_last_look(check), template, uow)
+        at_ms = min(uow.now_ms, until_ms)  # a timer that fires late must not make events look older than they were
+        return _save(check, closed(check, template, missed, at_ms, self.time_zone), template, uow)
 
     async def _missed(self, check: StatusCheck, template: Template) -> list[Event]:
         if template.future is None:
@@ -176,56 +148,33 @@ class StatusCheckHandlers:
         )
         return check.unknown_to_history([event for event in events if not check.is_stale(event)])
 
-    def _final(self, check: StatusCheck, template: Template, now_ms: int) -> tuple[StatusCheck, Problems]:
-        problems: Problems = ()
-        if template.future is not None:
-            judgement = self._ask(template.future, check, now_ms, window_ended=True)
-            problems = judgement.problems
-            if judgement.verdict is not Verdict.PENDING:
-                check = check.with_verdict(judgement.verdict)
-        return _ended(check, template), problems
 
-    async def release(self, timer: ReleaseSubscription, uow: UnitOfWork) -> Outcome:
-        """Delete a subscription at Megazord, unless a running check still needs it."""
-        check = await uow.checks.by_subscription(timer.robot_id, timer.subscription_id)
-        if check is not None and not check.is_over:
-            return Done("in-use")
-        await self.megazord.unsubscribe(timer.robot_id, timer.subscription_id, uow.call_ref)
-        uow.subscriptions.release(timer.subscription_id)
-        return Done("released")
+def _without_last_look(check: StatusCheck) -> Step:
+    """The history can't be had: what was decided by events stands, but silence was not seen."""
+    if check.verdict is Verdict.PENDING:
+        return Step(replace(check.with_verdict(Verdict.UNKNOWN), phase=Phase.FAILED), decided_by="history refused")
+    return Step(replace(check, phase=Phase.COMPLETED), decided_by="history refused")
 
-    def _save(self, before: StatusCheck, after: StatusCheck, records: Sequence[Record], uow: UnitOfWork) -> None:
-        """Collect a change, and all that follows from it: the robot told, the timer gone, the subscription released."""
-        new_records = _judged(records, after)
-        kept = after.records[: len(after.records) - len(new_records)]
-        after = replace(after, records=(*kept, *new_records), updated_at_ms=whole_second(uow.now_ms))
-        if after.told_differently(before):
-            after = replace(after, notices=before.notices + 1)
-            uow.publish(_told(after))
-        if after.is_over:
-            uow.cancel_timer(END, str(after.id))
-            _release_soon(after, uow)
-        uow.checks.save(after, new_records)
 
-    async def _template_of(self, check: StatusCheck) -> Template:
-        template = await self.templates.version(check.template_name, check.template_version)
-        if template is None:
-            raise RuleViolation(
-                f"template {check.template_name} version {check.template_version} is gone", kind="no-template"
-            )
-        return template
+def _save(before: StatusCheck, step: Step, template: Template | None, uow: UnitOfWork) -> Outcome:
+    """Collect a step, and all that follows from it: the robot told, the timer gone, the subscription released."""
+    after = replace(step.check, updated_at_ms=whole_second(uow.now_ms))
+    if after.told_differently(before):
+        after = replace(after, notices=before.notices + 1)
+        uow.publish(_told(after))
+    if after.is_over:
+        uow.cancel_timer(END, str(after.id))
+        if after.subscription_id is not None:
+            release_soon(after.robot_id, after.subscription_id, after.call_ref, uow)
+    uow.checks.save(after, step.new_records)
+    step = replace(step, check=after)
+    if after.notices > before.notices:
+        _explain(step, template, uow)
+    return Done(_note(step))
 
-    def _ask(self, resource: Resource, check: StatusCheck, now_ms: int, *, window_ended: bool = False) -> Judgement:
-        moment = Moment(
-            events=check.events,
-            now_ms=now_ms,
-            started_at_ms=check.started_at_ms,
-            since_ms=check.window.since_ms if check.window.looks_back else check.started_at_ms,
-            until_ms=check.window.until_ms,
-            window_ended=window_ended,
-            time_zone=self.time_zone,
-        )
-        return judge(resource, moment)
+
+def _explain(step: Step, template: Template | None, uow: UnitOfWork) -> None:
+    uow.checks.explain(step.check, trace_of(step, template, uow.now_ms), uow.now_ms)
 
 
 async def _new_check(command: CreateStatusCheck, step: ScriptStep, template: Template, uow: UnitOfWork) -> StatusCheck:
@@ -255,49 +204,16 @@ async def _own_check(robot_id: int, check_id: int, uow: UnitOfWork) -> StatusChe
     return check
 
 
-def _with_events(
-    check: StatusCheck, events: Sequence[Event], phase: Phase, outgoing_id: int | None = None
-) -> tuple[StatusCheck, tuple[Record, ...]]:
-    first = len(check.records) + 1
-    records = tuple(
-        Record(first + index, event, phase, Verdict.PENDING, outgoing_id) for index, event in enumerate(events)
-    )
-    return replace(check, records=(*check.records, *records)), records
-
-
-def _judged(records: Sequence[Record], check: StatusCheck) -> tuple[Record, ...]:
-    """The new records with the verdict that they led to: what the check said once they were known."""
-    return tuple(replace(record, result=check.verdict) for record in records)
-
-
-def _note(check: StatusCheck, problems: Problems) -> str:
+def _note(step: Step) -> str:
     """What journal and log say: what became of the check, and which expression failed."""
-    return "; ".join([f"check {check.id} {check.phase} {check.verdict}", *problems])
-
-
-def _ended(check: StatusCheck, template: Template) -> StatusCheck:
-    """Undecided at the end: the template's own answer to silence, else FAILED as in the system that we replace."""
-    if check.verdict is not Verdict.PENDING:
-        return replace(check, phase=Phase.COMPLETED)
-    if template.on_timeout is not None:
-        return replace(check.with_verdict(template.on_timeout), phase=Phase.COMPLETED)
-    return replace(check.with_verdict(Verdict.FAIL), phase=Phase.FAILED)
+    check = step.check
+    return "; ".join([f"check {check.id} {check.phase} {check.verdict}", *step.problems])
 
 
 def _end_timer(check: StatusCheck) -> Timer:
     assert check.window.until_ms is not None  # noqa: S101  for the type checker: asked only of checks with a future
     data = EndOfCheck(robotId=check.robot_id, statusCheckId=check.id)
     return Timer(END, str(check.id), check.window.until_ms, data, check.call_ref)
-
-
-def _release_timer(robot_id: int, subscription_id: int, due_at_ms: int, call_ref: str | None) -> Timer:
-    data = ReleaseSubscription(robotId=robot_id, subscriptionId=subscription_id)
-    return Timer(RELEASE, str(subscription_id), due_at_ms, data, call_ref)
-
-
-def _release_soon(check: StatusCheck, uow: UnitOfWork) -> None:
-    if check.subscription_id is not None:
-        uow.schedule(_release_timer(check.robot_id, check.subscription_id, uow.now_ms, check.call_ref))
 
 
 def _link(check: StatusCheck) -> str:

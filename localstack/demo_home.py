@@ -12,8 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from daemon import log, topology
-from daemon.app import Outside, build, open_database, open_sqs
+from daemon.app import Outside, build
 from daemon.lifecycle import Daemon, Ending
+from daemon.opening import open_database, open_sqs
 from daemon.settings import Settings
 from daemon.store.database import Database
 from domain.wire import JsonObject, iso, write_json

@@ -7,7 +7,7 @@ queue or a failed send loses the message silently, queries have no order. What i
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Annotated, Self
@@ -66,7 +66,10 @@ class _PostEvent(_Body):
 
 
 class MegazordSimulator:
-    """Megazord on a local port. `faults` disturbs it; the properties tell judges what happened."""
+    """Megazord on a local port. `faults` disturbs it; the properties tell judges what happened.
+
+    It doesn't know `unknown_names`: a Megazord that nobody has taught a new event yet.
+    """
 
     def __init__(
         self,
@@ -77,11 +80,12 @@ class MegazordSimulator:
         *,
         status_queue: str = "status-queue",
         faults: FaultPlan | None = None,
+        unknown_names: Iterable[str] = (),
     ) -> None:
         self.faults = faults or FaultPlan()
         self._sqs = sqs
         self._clock = clock
-        self._records = MegazordRecords(status_queue)
+        self._records = MegazordRecords(status_queue, unknown_names)
         self._server = SimulatorServer(self._routes(), clock, self.faults, host, port)
 
     async def __aenter__(self) -> Self:

@@ -21,6 +21,7 @@ _NAMES = (
     *("IN_DINING_ROOM", "IN_OFFICE", "IN_HOBBY_ROOM", "IN_GUEST_ROOM", "IN_ENTRANCE", "IN_STAIRS", "IN_CORRIDOR"),
     *("IN_OTHER", "IN_LAUNDRY_ROOM", "IN_STORAGE_ROOM", "IN_GARAGE", "IN_GARDEN", "IN_TERRACE", "IN_BALCONY"),
     "IN_COMMUNAL_AREA",
+    "SUBSCRIPTION_ROLL_CALL",
 )
 EVENT_TYPE_IDS = {name: number for number, name in enumerate(_NAMES, start=1)}
 LEVELS = dict.fromkeys(_NAMES, _NORMAL) | {"SHORT_INACTIVITY": _URGENT, "SUSPICIOUS_INACTIVITY": _URGENT}
@@ -174,7 +175,8 @@ class Report:
 class MegazordRecords:
     """All rows. Times are whole seconds, as in Megazord's columns."""
 
-    def __init__(self, status_queue: str) -> None:
+    def __init__(self, status_queue: str, unknown_names: Iterable[str] = ()) -> None:
+        self._names = EVENT_TYPE_IDS.keys() - set(unknown_names)
         self.incoming: list[IncomingEvent] = []
         self.subscriptions: dict[int, Subscription] = {}
         self.outgoing: dict[int, OutgoingEvent] = {}
@@ -187,7 +189,7 @@ class MegazordRecords:
         """Store an event. Raises UnknownName."""
         if report.provider_name not in PROVIDER_IDS:
             raise UnknownName(f"provider {report.provider_name} not found")
-        _must_exist([report.event_name])
+        self._must_exist([report.event_name])
         event = IncomingEvent(
             id=FIRST_INCOMING_ID + len(self.incoming),
             robot_id=report.robot_id,
@@ -215,7 +217,7 @@ class MegazordRecords:
 
     def subscribe(self, wanted: Subscription) -> Subscription:
         """Store a subscription under its own new id. Raises UnknownName, and Duplicate for a trigger's."""
-        _must_exist(wanted.event_names)
+        self._must_exist(wanted.event_names)
         if wanted.is_trigger:
             self._refuse_second_trigger(wanted)
         subscription = replace(
@@ -263,11 +265,10 @@ class MegazordRecords:
                 if self.subscriptions[subscription_id].is_trigger:
                     raise Duplicate(f"an active trigger subscription for {name} exists")
 
-
-def _must_exist(event_names: Sequence[str]) -> None:
-    unknown = [name for name in event_names if name not in EVENT_TYPE_IDS]
-    if unknown:
-        raise UnknownName(f"event {', '.join(unknown)} not found")
+    def _must_exist(self, event_names: Sequence[str]) -> None:
+        unknown = [name for name in event_names if name not in self._names]
+        if unknown:
+            raise UnknownName(f"event {', '.join(unknown)} not found")
 
 
 def _whole_second(at_ms: int) -> int:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon import topology
-from daemon.app import Outside, build, open_database, open_sqs
+from daemon.app import Outside, build
 from daemon.lifecycle import Daemon, Ending
+from daemon.opening import open_database, open_sqs
 from daemon.probe import Probe, unobserved
 from daemon.settings import Settings
 from daemon.store.database import Database

@@ -1,4 +1,4 @@
-"""The production engine: MySQL 8 or MariaDB from 10.6 behind `Database`. Opened by `daemon.app`.
+"""The production engine: MySQL 8 or MariaDB from 10.6 behind `Database`. Opened by `daemon.opening`.
 
 A transaction is two round trips: BEGIN with all statements in one packet, then COMMIT once every demanded row count was
 met. Long ones are cut into packets of about a megabyte.

@@ -19,6 +19,7 @@ class Retention:
     leases: Leases
     inbox_days: int
     journal_days: int
+    monitor_days: int = 30
 
     async def sweep(self) -> int:
         """Forget one bite of each table. Returns the rows forgotten; 0 also while another replica sweeps."""
@@ -29,6 +30,8 @@ class Retention:
             ("inbox", "handled_at_ms", "message_id", self.inbox_days),
             ("attempt", "last_at_ms", "delivery_id", self.inbox_days),
             ("journal", "at_ms", "id", self.journal_days),
+            ("monitor_window", "end_ms", "session_id", self.monitor_days),
+            ("monitor_session", "ends_ms", "id", self.monitor_days),
         ]
         return sum([await self._bite(lease.proof, *bite) for bite in bites])
 

@@ -1,7 +1,7 @@
 """The embedded engine: the standard library's sqlite3 behind `Database`, for one host and for tests.
 
 One thread owns the writing connection and runs each whole transaction in one hop, because a hop costs more than a
-statement; a second thread owns a read-only connection, so a long write never delays a read. Opened by `daemon.app`.
+statement; a second thread owns a read-only connection, so a long write never delays a read. Opened by `daemon.opening`.
 """
 
 import asyncio

@@ -7,6 +7,7 @@ from typing import Any  # rows carry what the columns hold; the dataclasses belo
 from daemon.store.database import Database, Row, Write
 from daemon.store.ids import Ids
 from domain.status_check import Branch, Event, Phase, Record, StatusCheck, Verdict, Window
+from domain.wire import JsonObject, read_json, write_json
 
 _COLUMNS = (
     "id, robot_id, step_id, scheduled_id, script_version_id, planned_at_ms, template_name, template_version, "
@@ -32,6 +33,10 @@ _INSERT_RECORD = (
     "INSERT INTO status_check_record (status_check_id, ordinal, incoming_event_id, outgoing_event_id, event_name, "
     "level, phase, result, created_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_INSERT_DECISION = (
+    "INSERT INTO status_check_decision (status_check_id, ordinal, decided_at_ms, trace) VALUES (?, ?, ?, ?)"
+)
+_DECISIONS = "SELECT trace FROM status_check_decision WHERE status_check_id = ? ORDER BY ordinal"
 _UPDATE = (
     "UPDATE status_check SET phase = ?, result = ?, next_step_id = ?, next_step_resolved = ?, updated_at_ms = ?, "
     "notices = ?, version = version + 1 WHERE id = ? AND version = ?"
@@ -90,6 +95,16 @@ class SqlStatusChecks:
         )
         self._collect(Write(_UPDATE, args, rows=1))
         self._add_records(check.id, new_records)
+
+    def explain(self, check: StatusCheck, trace: JsonObject, at_ms: int) -> None:
+        """A row beside the notice to the robot that it explains."""
+        args = (check.id, check.notices, at_ms, write_json(trace))
+        self._collect(Write(_INSERT_DECISION, args, rows=1))
+
+    async def decisions(self, check_id: int) -> list[JsonObject]:
+        """The traces of a check, oldest first."""
+        rows = await self._database.fetch(_DECISIONS, (check_id,))
+        return [read_json(str(row[0])) for row in rows]
 
     def _add_records(self, check_id: int, records: Sequence[Record]) -> None:
         for record in records:

@@ -12,6 +12,11 @@ class SqlSubscriptions:
         self._database = database
         self._collect = collect
 
+    async def is_known(self, subscription_id: int) -> bool:
+        """Whether the ledger has it."""
+        sql = "SELECT 1 FROM subscription WHERE subscription_id = ?"
+        return bool(await self._database.fetch(sql, (subscription_id,)))
+
     async def is_released(self, subscription_id: int) -> bool:
         """Whether the ledger says that it is deleted."""
         sql = "SELECT released_at_ms FROM subscription WHERE subscription_id = ?"

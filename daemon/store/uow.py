@@ -12,6 +12,7 @@ from daemon.outbox import Addressing, OutboxRow
 from daemon.probe import Probe
 from daemon.store.database import Database, Write
 from daemon.store.ids import Ids
+from daemon.store.monitors import SqlMonitors
 from daemon.store.rows import RowIds
 from daemon.store.status_checks import SqlStatusChecks
 from daemon.store.subscriptions import SqlSubscriptions
@@ -75,6 +76,11 @@ class SqlUnitOfWork:
         """The subscription ledger."""
         return SqlSubscriptions(self.around.database, self._writes.append)
 
+    @property
+    def monitors(self) -> SqlMonitors:
+        """Monitoring sessions."""
+        return SqlMonitors(self.around.database, self._writes.append)
+
     def publish(self, result: Result) -> None:
         """Collect a result. Raises RuleViolation where it would not fit into one message."""
         row = self.around.addressing.row(self.around.rows.next(), result, self.now_ms)
@@ -107,6 +113,10 @@ class SqlUnitOfWork:
     def cancel_timer(self, timer_type: str, key: str) -> None:
         """Collect the removal of a timer."""
         self._writes.append(Write(_DELETE_TIMER, (f"{timer_type}:{key}",)))
+
+    async def is_scheduled(self, timer_type: str, key: str) -> bool:
+        """Whether the timer's row is there; what was only collected doesn't count."""
+        return bool(await self.around.database.fetch("SELECT 1 FROM timer WHERE id = ?", (f"{timer_type}:{key}",)))
 
     async def commit_now(self) -> None:
         """Commit what was collected so far, ahead of the message."""

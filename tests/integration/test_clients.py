@@ -9,7 +9,7 @@ import pytest
 
 from daemon.clients import megazord as megazord_client
 from daemon.clients.http import Request, Upstream, call
-from daemon.clients.megazord import HttpMegazord
+from daemon.clients.megazord import HttpMegazord, Own
 from daemon.clients.micro_managers import HttpMicroManagers
 from domain.errors import RuleViolation, Unavailable
 from domain.ports import Megazord, MicroManagers
@@ -65,7 +65,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def client(http: httpx.AsyncClient, megazord: MegazordSimulator) -> Megazord:
-    return HttpMegazord(http, megazord.url, "azi-4", timeout_s=5)
+    return HttpMegazord(http, megazord.url, Own("azi-4"), timeout_s=5)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ async def test_subscribing_names_our_queue_and_returns_the_id(client: Megazord, 
 
 async def test_without_a_suffix_the_shared_queue_is_used(http: httpx.AsyncClient, megazord: MegazordSimulator) -> None:
     """No suffix means that the field is not sent at all; no call ref means no header."""
-    await HttpMegazord(http, megazord.url + "/", None).subscribe(ROBOT, ["IN_BED"], UNTIL_MS, None)
+    await HttpMegazord(http, megazord.url + "/", Own()).subscribe(ROBOT, ["IN_BED"], UNTIL_MS, None)
 
     (made,) = megazord.subscriptions
     assert made.queue is None
@@ -241,7 +241,7 @@ async def test_a_neighbour_that_says_when_is_not_asked_before(
 async def test_a_neighbour_that_hangs_is_left_in_time(http: httpx.AsyncClient, megazord: MegazordSimulator) -> None:
     """The whole call is bounded, whatever the HTTP client's own timeouts are."""
     megazord.faults.hang("*")
-    impatient = HttpMegazord(http, megazord.url, None, timeout_s=0.2)
+    impatient = HttpMegazord(http, megazord.url, Own(), timeout_s=0.2)
     started_s = asyncio.get_running_loop().time()
 
     with pytest.raises(Unavailable, match=r"no answer in 0\.2 s"):
@@ -273,7 +273,7 @@ async def test_an_event_of_another_robot_is_never_taken(megazord: MegazordSimula
     foreign = {"id": 1, "robotId": ROBOT + 1, "eventName": "IN_BED", "createdAt": "2025-11-25T08:40:12.000Z"}
     async with httpx.AsyncClient(transport=answering([foreign])) as http:
         with pytest.raises(RuleViolation, match="another robot's event"):
-            await HttpMegazord(http, megazord.url, None).history(ROBOT, ["IN_BED"], None, None)
+            await HttpMegazord(http, megazord.url, Own()).history(ROBOT, ["IN_BED"], None, None)
 
 
 async def test_a_broken_event_is_named_by_its_field() -> None:
@@ -281,7 +281,7 @@ async def test_a_broken_event_is_named_by_its_field() -> None:
     broken = {"id": 1, "robotId": ROBOT, "eventName": "IN_BED", "createdAt": "yesterday"}
     async with httpx.AsyncClient(transport=answering([broken])) as http:
         with pytest.raises(RuleViolation, match=r"0\.createdAt: expected an ISO 8601 time") as raised:
-            await HttpMegazord(http, "http://megazord", None).history(ROBOT, ["IN_BED"], None, None)
+            await HttpMegazord(http, "http://megazord", Own()).history(ROBOT, ["IN_BED"], None, None)
     assert "yesterday" not in str(raised.value)
 
 
@@ -294,7 +294,7 @@ async def test_a_long_refusal_is_cut() -> None:
     page = httpx.MockTransport(lambda _request: httpx.Response(400, text="no\n" * 5_000))
     async with httpx.AsyncClient(transport=page) as http:
         with pytest.raises(RuleViolation) as raised:
-            await HttpMegazord(http, "http://megazord", None).unsubscribe(ROBOT, 1, None)
+            await HttpMegazord(http, "http://megazord", Own()).unsubscribe(ROBOT, 1, None)
     assert len(str(raised.value)) < 300
 
 
@@ -322,7 +322,7 @@ async def test_the_probe_stands_around_every_exchange(http: httpx.AsyncClient, m
     """Each try is framed by both points; a try without an answer has no second one."""
     points = Points()
     megazord.faults.reset("subscriptions.delete", times=1)
-    await HttpMegazord(http, megazord.url, None, probe=points).unsubscribe(ROBOT, 1, None)
+    await HttpMegazord(http, megazord.url, Own(), probe=points).unsubscribe(ROBOT, 1, None)
 
     assert points.passed == ["before_upstream", "before_upstream", "after_upstream"]
 
@@ -332,7 +332,7 @@ async def test_a_crash_at_a_probe_is_nobody_elses_error(
     http: httpx.AsyncClient, megazord: MegazordSimulator, point: str, made: int
 ) -> None:
     """What a probe raises comes through unchanged, with the work undone or done."""
-    crashing = HttpMegazord(http, megazord.url, None, probe=Points(point))
+    crashing = HttpMegazord(http, megazord.url, Own(), probe=Points(point))
 
     with pytest.raises(KeyboardInterrupt):
         await crashing.subscribe(ROBOT, ["IN_BED"], UNTIL_MS, None)

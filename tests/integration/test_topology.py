@@ -9,7 +9,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from daemon import topology
-from daemon.app import open_sqs
+from daemon.opening import open_sqs
 from daemon.settings import Settings
 from daemon.sqs import QueueMissing, Sqs
 from localstack.sqs import SqsServer

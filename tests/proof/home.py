@@ -20,7 +20,8 @@ import pymysql
 
 from daemon import topology
 from daemon.clock import SystemClock
-from daemon.settings import Settings, default_templates
+from daemon.settings import Settings
+from daemon.settings_sections import default_templates
 from daemon.store.mysql import MysqlAddress
 from localstack.megazord import MegazordSimulator
 from localstack.micro_managers import MicroManagersSimulator

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 import daemon
-from daemon.app import Outside, build, open_database
+from daemon.app import Outside, build
 from daemon.clock import SystemClock
+from daemon.opening import open_database
 from daemon.probe import POINTS, unobserved
 from daemon.settings import Settings, load_settings
 from daemon.settings_sources import leaves

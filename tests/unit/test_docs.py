@@ -15,8 +15,10 @@ from daemon.settings import Settings
 from daemon.settings_sources import dotted, leaves, variable
 from domain.errors import MessageError, RuleViolation
 from domain.messages import COMMANDS
-from handlers.routes import routes
+from handlers.monitors import MonitorHandlers
+from handlers.routes import Families, routes
 from handlers.status_checks import StatusCheckHandlers
+from handlers.subscriptions import SubscriptionHandlers
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -78,7 +80,9 @@ def code_of_python() -> str:
 def test_every_type_is_documented() -> None:
     """Each type that robotd handles is in the README, and each command in the changelog."""
     nobody = cast("Any", None)
-    for message_type in routes(StatusCheckHandlers(nobody, nobody, nobody)):
+    checks, monitors = StatusCheckHandlers(nobody, nobody, nobody), MonitorHandlers(nobody, nobody)
+    families = Families(checks, SubscriptionHandlers(nobody, ()), monitors)
+    for message_type in routes(families):
         assert f"`{message_type}`" in page("README.md"), message_type
     for command in COMMANDS:
         assert f"`{command}`" in page("CHANGELOG.md"), command
@@ -136,13 +140,29 @@ def test_every_table_is_documented() -> None:
     assert {word for line in rows for word in QUOTED.findall(line.split("|")[1])} == made
 
 
-@pytest.mark.parametrize("name", ["docs/ARCHITECTURE.md", "docs/GLOSSARY.md"])
+@cache
+def names_of_tests() -> frozenset[str]:
+    """Every test of the tree, and every property."""
+    files = (ROOT / "tests").rglob("test_*.py")
+    return frozenset(
+        name for file in files for name in re.findall(r"def (test_[a-z0-9_]+)", file.read_text(encoding="utf-8"))
+    )
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
+def test_a_test_that_a_document_names_is_there(file: Path) -> None:
+    """A promise is proven by a test that exists."""
+    named = re.findall(r"`(test_[a-z0-9_]+)`", file.read_text(encoding="utf-8"))
+    assert [name for name in named if name not in names_of_tests()] == []
+
+
+@pytest.mark.parametrize("name", ["docs/ARCHITECTURE.md", "docs/GLOSSARY.md", "docs/from-azi-3.md"])
 def test_the_names_in_the_documents_exist(name: str) -> None:
     """What stands in code quotes is a file of the tree or a word of the code."""
     types = {f"{event.value}" for event in LogEvent} | set(COMMANDS) | {"status-check.end", "subscription.release"}
     unknown = []
     for quoted in QUOTED.findall(page(name)):
-        if quoted in types or quoted.startswith("make "):
+        if quoted in types or quoted in names_of_tests() or quoted.startswith("make "):
             continue
         if FILE.fullmatch(quoted):
             places = (ROOT, ROOT / "daemon", DOCS, ROOT / "handlers")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -33,8 +34,9 @@ def test_a_command_is_its_envelope_and_its_data() -> None:
     ("attribute", "kept"), [("ref", "ref"), ("", None), ("x" * 129, None), ("caf\u00e9", None), ("a\nb", None)]
 )
 def test_a_call_reference_beside_the_body_counts_where_it_can_be_kept(attribute: str, kept: str | None) -> None:
-    """One that the database could not hold is left out; it is no reason to refuse the message."""
-    assert read(Delivered(attributes={"callRef": attribute}), ROUTES).call_ref == kept
+    """One that the database could not hold is replaced by one of our own; it is no reason to refuse the message."""
+    found = read(Delivered(wish("x", 7, id="m-1"), attributes={"callRef": attribute}), ROUTES).call_ref
+    assert found == kept if kept else found is not None and UUID(found).version == 5
     assert identify(Delivered(attributes={"callRef": attribute})).call_ref == kept
 
 
@@ -51,7 +53,8 @@ def test_a_call_reference_beside_the_body_counts_where_it_can_be_kept(attribute:
 def test_every_variant_of_an_event_is_the_same_message(body: Mapping[str, object]) -> None:
     """Its identity is the outgoing event, its robot that of the source event; unknown fields are ignored."""
     message = read(Delivered(json.dumps(body), reads=EVENTS), ROUTES)
-    assert message.identity == Identity("megazord.event", "megazord-events", "outgoing:9", 7, None)
+    call_ref = message.call_ref
+    assert message.identity == Identity("megazord.event", "megazord-events", "outgoing:9", 7, call_ref)
 
 
 def test_an_event_without_an_id_is_known_by_subscription_and_source_event() -> None:
@@ -64,6 +67,25 @@ def test_a_timer_is_known_by_its_claim() -> None:
     delivery = Delivered('{"text": "x"}', "wish:1", attributes={"type": "wish"}, reads=TIMERS, fence=3)
     message = read(delivery, wishes(done, Origin.TIMER))
     assert (message.id, message.command) == ("wish:1#3", Wish(text="x"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (Delivered(wish("x", 7, id="m-1")), Delivered(wish("y", 7, id="m-1"), receive_count=2), True),
+        (Delivered(wish("x", 7, id="m-1")), Delivered(wish("x", 7, id="m-2")), False),
+        (Delivered(json.dumps(EVENT), reads=EVENTS), Delivered(json.dumps({"payload": EVENT}), reads=EVENTS), True),
+    ],
+    ids=["a command again", "another command", "an event in two forms"],
+)
+def test_a_message_without_a_call_reference_gets_a_uuid_of_its_own(
+    one: Delivered, other: Delivered, *, is_same: bool
+) -> None:
+    """The same at each delivery of one message, so that all that is done for it can be found together."""
+    first, second = read(one, ROUTES).call_ref, read(other, ROUTES).call_ref
+    assert first is not None
+    assert str(UUID(first)) == first
+    assert (first == second) is is_same
 
 
 def test_a_source_without_a_reader_is_refused() -> None:

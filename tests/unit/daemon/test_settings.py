@@ -308,10 +308,11 @@ def test_the_example_file_is_right_with_every_line_in_use() -> None:
     """What stands behind the comment signs is the default, and no setting but the secrets is left out."""
     text = re.sub(r"^( *)# ([a-z_]+: )", r"\1\2", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     Path("templates").mkdir()
+    Path("monitors.yaml").touch()
     loaded = load_settings(written(text), {})
     missing = {path for path, origin in loaded.origins.items() if origin.kind == "default"}
     assert missing == {"aws.access_key_id", "aws.secret_access_key", "database.password"}
-    changed = {"environment", "aws", "templates"}
+    changed = {"environment", "aws", "templates", "edge", "monitors"}
     assert loaded.settings.model_dump(exclude=changed) == Settings().model_dump(exclude=changed)
 
 

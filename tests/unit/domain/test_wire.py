@@ -59,6 +59,13 @@ def test_a_time_is_written_to_the_millisecond_and_read_back(at_ms: int) -> None:
     assert 0 <= at_ms - whole_second(at_ms) < 1000
 
 
+def test_what_is_finer_than_a_millisecond_is_cut_off() -> None:
+    """A time just before a second stays before it; the neighbours' columns would cut it, too."""
+    at = datetime(2025, 11, 25, 8, 39, 59, 999_999, tzinfo=UTC)
+    assert iso(milliseconds(at)) == "2025-11-25T08:39:59.999Z"
+    assert iso(whole_second(milliseconds(at))) == "2025-11-25T08:39:59.000Z"
+
+
 def test_the_zone_of_a_time_does_not_matter() -> None:
     """The same moment in Amsterdam and in UTC is the same number."""
     at = datetime(2025, 11, 25, 8, 40, tzinfo=UTC)

@@ -1,15 +1,19 @@
 """The routing table: every type has one model, one method and one place where it may come from."""
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from domain.ports import Megazord, MicroManagers, Templates
-from handlers.routes import Origin, routes
-from handlers.status_checks import END, RELEASE, StatusCheckHandlers
+from handlers.monitors import ALARM, CLOSE, OPEN, WINDOW, MonitorHandlers
+from handlers.routes import Families, Origin, routes
+from handlers.status_checks import END, StatusCheckHandlers
+from handlers.subscriptions import RELEASE, ROLL_CALL, SubscriptionHandlers
 
-NOBODY = object()
-TABLE = routes(StatusCheckHandlers(cast("Megazord", NOBODY), cast("MicroManagers", NOBODY), cast("Templates", NOBODY)))
+NOBODY = cast("Any", None)
+FAMILIES = Families(
+    StatusCheckHandlers(NOBODY, NOBODY, NOBODY), SubscriptionHandlers(NOBODY, ()), MonitorHandlers(NOBODY, NOBODY)
+)
+TABLE = routes(FAMILIES)
 
 
 def test_every_type_names_its_handler_as_people_find_it() -> None:
@@ -19,12 +23,17 @@ def test_every_type_names_its_handler_as_people_find_it() -> None:
         "status-check.get": "StatusCheckHandlers.get",
         "status-check.cancel": "StatusCheckHandlers.cancel",
         "status-check.end": "StatusCheckHandlers.end",
-        "subscription.release": "StatusCheckHandlers.release",
-        "megazord.event": "StatusCheckHandlers.event",
+        "subscription.release": "SubscriptionHandlers.release",
+        "subscription.roll-call": "SubscriptionHandlers.roll_call",
+        "monitor.open": "MonitorHandlers.open",
+        "monitor.window": "MonitorHandlers.window",
+        "monitor.alarm": "MonitorHandlers.alarm",
+        "monitor.close": "MonitorHandlers.close",
+        "megazord.event": "SubscriptionHandlers.event",
     }
 
 
-@pytest.mark.parametrize("timer_type", [END, RELEASE])
+@pytest.mark.parametrize("timer_type", [END, RELEASE, ROLL_CALL, OPEN, WINDOW, ALARM, CLOSE])
 def test_the_timers_that_handlers_schedule_have_a_route(timer_type: str) -> None:
     """And nobody can send one of them as a command."""
     assert TABLE[timer_type].origin is Origin.TIMER

@@ -1,0 +1,107 @@
+"""Opening what the settings name: the database, SQS, the templates; and the little that the command line reads of them.
+
+With `daemon.app` the only place that knows which class stands behind a port.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from daemon.probe import Probe, unobserved
+from daemon.settings import Settings
+from daemon.settings_values import SqliteFile
+from daemon.sqs import Sqs, SqsAccess, connect
+from daemon.store.database import Write
+from daemon.store.ids import Ids
+from daemon.store.migrate import migrate, pending
+from daemon.store.mysql import MysqlAddress, MysqlDatabase
+from daemon.store.sqlite import SqliteDatabase
+from daemon.store.status_checks import SqlStatusChecks
+from daemon.store.templates import SqlTemplates
+from daemon.stored_check import StoredCheck
+from daemon.template_library import TemplateLibrary
+from domain.errors import RobotdError, Unavailable
+
+AnyDatabase = SqliteDatabase | MysqlDatabase
+
+
+def template_library(settings: Settings, database: AnyDatabase) -> TemplateLibrary:
+    """The templates of a database. Nothing is read before it is asked for."""
+    store = SqlTemplates(database, Ids(database))
+    return TemplateLibrary(store, size=settings.templates.cache_size, keep_s=settings.templates.cache_s)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings, probe: Probe = unobserved) -> AsyncIterator[AnyDatabase]:
+    """The engine that the settings name."""
+    database = await _open_database(settings, probe)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _open_database(settings: Settings, probe: Probe) -> AnyDatabase:
+    target = settings.database.target
+    if isinstance(target, SqliteFile):
+        return await SqliteDatabase.open(target.path, probe=probe)
+    password = settings.database.password
+    address = MysqlAddress(
+        host=target.host,
+        port=target.port,
+        unix_socket=target.unix_socket,
+        user=target.user,
+        password=password.get_secret_value() if password else "",
+        database=target.name,
+    )
+    return await MysqlDatabase.open(
+        address,
+        pool_size=settings.database.pool_size,
+        connect_timeout_s=settings.database.connect_timeout_s,
+        statement_timeout_s=settings.database.statement_timeout_s,
+        probe=probe,
+    )
+
+
+@asynccontextmanager
+async def open_sqs(settings: Settings, *, poll_wait_s: int | None = None) -> AsyncIterator[Sqs]:
+    """SQS as the settings say; `poll_wait_s` overrides how long a long poll waits."""
+    aws = settings.aws
+    access = SqsAccess(
+        region=aws.region,
+        endpoint_url=aws.endpoint_url,
+        access_key_id=aws.access_key_id.get_secret_value() if aws.access_key_id else None,
+        secret_access_key=aws.secret_access_key.get_secret_value() if aws.secret_access_key else None,
+        connect_timeout_s=aws.connect_timeout_s,
+        poll_wait_s=settings.consumer.wait_s if poll_wait_s is None else poll_wait_s,
+    )
+    async with connect(access) as sqs:
+        yield sqs
+
+
+async def apply_migrations(settings: Settings) -> list[str]:
+    """Bring the database up to date. Returns the names of what was applied."""
+    async with open_database(settings) as database:
+        return await migrate(database)
+
+
+async def pending_migrations(settings: Settings) -> list[str]:
+    """What `apply_migrations` would do."""
+    async with open_database(settings) as database:
+        return await pending(database)
+
+
+async def stored_check(settings: Settings, check_id: int) -> StoredCheck | None:
+    """One check, or None. Changes nothing. Raises Unavailable, and RobotdError where migrations are pending."""
+    target = settings.database.target
+    if isinstance(target, SqliteFile) and not target.path.is_file():  # to open it would make it
+        raise Unavailable("database", f"{target.path} is not there")
+    async with open_database(settings) as database:
+        if await pending(database):
+            raise RobotdError("the database is not up to date: `robotd migrate` says more with --check")
+        never_written: list[Write] = []
+        checks = SqlStatusChecks(database, Ids(database), never_written.append)
+        check = await checks.get(check_id)
+        if check is None:
+            return None
+        template = await template_library(settings, database).version(check.template_name, check.template_version)
+        return StoredCheck(check, await checks.decisions(check_id), template)
