@@ -89,6 +89,8 @@ class SubscriptionHandlers:
                 return outcome
         if await uow.subscriptions.is_released(event.subscription_id):
             return Done("stale")
+        if await uow.subscriptions.is_known(event.subscription_id):  # opened, and its use not committed yet
+            return Retry(UNKNOWN_EVENT_RETRY_S, f"nobody uses subscription {event.subscription_id} yet", counts=False)
         return self._release_unknown(event, uow)
 
     async def _present(self, event: MegazordEvent, uow: UnitOfWork) -> Outcome:
