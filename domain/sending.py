@@ -56,13 +56,18 @@ class SendAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """A WhatsApp session as its owner sees it. `pause` is None only where sending may go on."""
+    """A WhatsApp session as its owner sees it. `pause` is None only where sending may go on.
+
+    `status` is WAHA's word, empty where it told none. `after_s` is when to look again where that is known to be soon.
+    `locked_until_ms` may have passed: it is WhatsApp's word, and nobody compared it with a clock.
+    """
 
     status: str
     pause: PauseReason | None = None
     detail: str = ""
     capping: str | None = None  # NONE, FIRST_WARNING, SECOND_WARNING, CAPPED where the engine tells
     locked_until_ms: int | None = None
+    after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

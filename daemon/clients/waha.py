@@ -1,0 +1,169 @@
+"""WAHA, a WhatsApp gateway over HTTP, as the domain's `WhatsApp`.
+
+Its answers are not ours: unknown fields are ignored, and no form of an answer raises.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+import httpx
+
+from daemon.clients.http import Request, unheard
+from daemon.clients.waha_answers import (
+    bare_id,
+    is_beyond_the_engine,
+    is_session_missing,
+    mapping,
+    message_id_of,
+    send_answer,
+    session_state,
+)
+from daemon.clients.waha_http import Answer, Gateway, Heard, Patience
+from daemon.probe import Probe, unobserved
+from domain.sending import Media, PauseReason, SendAnswer, SessionState
+from domain.wire import JsonObject
+
+ASK_AGAIN_S = 600.0  # an engine that reserves no ids may have been replaced meanwhile
+NEWEST = 100  # messages of a chat that are looked through
+SLACK_MS = 60_000  # our clock and WhatsApp's differ
+_NO_IDS = (400, 404, 405, 501)
+_LONGEST_ID = 128
+_QUOTABLE = 400  # characters of a file's beginning that an error may quote
+_IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+_VIDEOS = frozenset({"video/mp4", "video/webm"})
+_ANY_PATIENCE = Patience()
+
+
+class HttpWhatsApp:
+    """WAHA at one address. Nothing that it says raises; every request has a connection of its own."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        base_url: str,
+        api_key: str | None = None,
+        *,
+        patience: Patience = _ANY_PATIENCE,
+        probe: Probe = unobserved,
+        heard: Callable[[str], None] = unheard,
+    ) -> None:
+        connect_s = patience.connect_s
+        self._gateway = Gateway(http, base_url, api_key, connect_s=connect_s, probe=probe, heard=heard)
+        self._patience = patience
+        self._no_ids_until_s: dict[str, float] = {}
+
+    async def session(self, name: str, call_ref: str | None) -> SessionState:
+        """How a session stands now. What may pass is asked up to three times before it counts."""
+        if _is_no_name(name):
+            return SessionState("", PauseReason.SESSION_NOT_FOUND, "no session can have this name")
+        return session_state(await self._read(f"/api/sessions/{_quoted(name)}", "tell a session's status", call_ref))
+
+    async def new_message_id(self, session: str, call_ref: str | None) -> str | None:
+        """An id to send a text with; None where the engine reserves none, which is remembered for ten minutes."""
+        now_s = asyncio.get_running_loop().time()
+        self._no_ids_until_s = {name: until_s for name, until_s in self._no_ids_until_s.items() if until_s > now_s}
+        if _is_no_name(session) or session in self._no_ids_until_s:
+            return None
+        heard = await self._read(f"/api/{_quoted(session)}/new-message-id", "reserve an id", call_ref)
+        message_id = mapping(heard.json).get("id") if isinstance(heard, Answer) and heard.is_success else None
+        if isinstance(message_id, str) and _is_id(message_id):
+            return message_id
+        if _reserves_no_ids(heard):
+            self._no_ids_until_s[session] = now_s + ASK_AGAIN_S
+        return None
+
+    async def send_text(
+        self, session: str, chat_id: str, text: str, message_id: str | None, call_ref: str | None
+    ) -> SendAnswer:
+        """Send once. Asked again only while no connection came about."""
+        body: JsonObject = {"session": session, "chatId": chat_id, "text": text}
+        if message_id is not None:
+            body["id"] = message_id
+        request = Request("POST", "/api/sendText", "send a text", call_ref, body=body)
+        heard = await self._gateway.send(request, self._patience.text_s)
+        return send_answer(heard, (session, chat_id, text), is_media=False)
+
+    async def send_media(
+        self, session: str, chat_id: str, caption: str, media: Media, call_ref: str | None
+    ) -> SendAnswer:
+        """Send a file with its caption, once: as a picture, as a film, or else as a document."""
+        file = {"mimetype": media.mime_type, "filename": media.filename, "data": media.data_base64}
+        body: JsonObject = {"session": session, "chatId": chat_id, "caption": caption, "file": file}
+        path = "/api/sendFile"
+        if media.mime_type in _IMAGES:
+            path = "/api/sendImage"
+        elif media.mime_type in _VIDEOS:
+            path, body["convert"] = "/api/sendVideo", True  # an mp4 may hold what phones can't show
+        heard = await self._gateway.send(
+            Request("POST", path, "send a file", call_ref, body=body), self._patience.media_s
+        )
+        return send_answer(
+            heard, (session, chat_id, caption, media.filename, media.data_base64[:_QUOTABLE]), is_media=True
+        )
+
+    async def was_sent(
+        self, session: str, chat_id: str, message_id: str, call_ref: str | None, since_ms: int | None = None
+    ) -> bool | None:
+        """Whether WAHA knows this message; None where it can't tell for sure.
+
+        False needs `since_ms`, before which it can't have been sent: then the chat's own list must reach back beyond
+        that and lack it. WAHA goes on with a send whose caller is gone: while one may be under way, False says nothing.
+        """
+        if _is_no_name(session) or _is_no_name(chat_id) or _is_no_name(message_id):
+            return None
+        chat = f"/api/{_quoted(session)}/chats/{_quoted(chat_id)}/messages"
+        plain: dict[str, str | int] = {"downloadMedia": "false"}
+        wanted = "look up a message"
+        if _holds([await self._json(f"{chat}/{_quoted(message_id)}", wanted, call_ref, plain)], message_id):
+            return True
+        newest = await self._json(chat, wanted, call_ref, {**plain, "limit": NEWEST, "filter.fromMe": "true"})
+        if not isinstance(newest, list):
+            return None
+        if _holds(newest, message_id):
+            return True
+        return False if since_ms is not None and _reaches_back(newest, since_ms - SLACK_MS) else None
+
+    async def _json(self, path: str, wanted: str, call_ref: str | None, query: dict[str, str | int]) -> object:
+        heard = await self._read(path, wanted, call_ref, query)
+        return heard.json if isinstance(heard, Answer) and heard.is_success else None
+
+    async def _read(
+        self, path: str, wanted: str, call_ref: str | None, query: dict[str, str | int] | None = None
+    ) -> Heard:
+        return await self._gateway.read(Request("GET", path, wanted, call_ref, query=query), self._patience.check_s)
+
+
+def _quoted(part: str) -> str:
+    return quote(part, safe="", errors="replace")
+
+
+def _is_no_name(part: str) -> bool:
+    """Dots alone would lead to another path, and so would nothing at all."""
+    return not part.strip(".")
+
+
+def _is_id(message_id: str) -> bool:
+    return 0 < len(message_id) <= _LONGEST_ID and message_id.isascii() and message_id.isprintable()
+
+
+def _reserves_no_ids(heard: Heard) -> bool:
+    """Whether it is the engine that lacks them, not a session or a network that will be back."""
+    if not isinstance(heard, Answer):
+        return False
+    lacks_them = heard.is_success or heard.status in _NO_IDS or is_beyond_the_engine(heard)
+    return lacks_them and not is_session_missing(heard)
+
+
+def _holds(messages: Sequence[object], message_id: str) -> bool:
+    own = bare_id(message_id)
+    return any(
+        bare_id(found) == own
+        for message in messages
+        if mapping(message).get("fromMe") is not False and (found := message_id_of(message)) is not None
+    )
+
+
+def _reaches_back(messages: Sequence[object], to_ms: int) -> bool:
+    times = (mapping(message).get("timestamp") for message in messages)
+    return any(isinstance(at_s, int | float) and 0 < at_s * 1000 < to_ms for at_s in times)
