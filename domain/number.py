@@ -1,0 +1,103 @@
+"""A WhatsApp number as campaigns meet it: its pace and its breaker, read from one row and written back to it."""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from domain.number_breaker import (
+    BreakerRules,
+    BreakerState,
+    Decision,
+    Go,
+    Judged,
+    Slow,
+    Stop,
+    judge_send,
+    judge_session,
+)
+from domain.pace import NumberPace, PaceRules, next_send_ms
+from domain.pace_estimate import estimate_end_ms
+from domain.sending import PauseReason, SendAnswer, SessionState
+from domain.sending_window import SendingWindow
+from domain.wire import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRules:
+    """What holds for every number."""
+
+    pace: PaceRules = field(default_factory=PaceRules)
+    window: SendingWindow = field(default_factory=SendingWindow)
+    breaker: BreakerRules = field(default_factory=BreakerRules)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One number. `chance` (0 to 1) is drawn once for each gap, so that asking twice gives one answer.
+
+    `version` is that of the row, 0 for a number that never sent; `decision` is what the last look or answer led to.
+    """
+
+    rules: NumberRules
+    pace: NumberPace = field(default_factory=NumberPace)
+    breaker: BreakerState = field(default_factory=BreakerState)
+    chance: float = 0.5
+    version: int = 0
+    decision: Decision = field(default_factory=Go)
+
+    @classmethod
+    def of(cls, rules: NumberRules, pace: JsonObject, breaker: JsonObject, version: int) -> "Number":
+        """From its row."""
+        values: dict[str, Any] = dict(pace)
+        chance = values.pop("chance")
+        state = BreakerState(**breaker)
+        stopped = None if state.stopped is None else PauseReason(state.stopped)
+        return cls(rules, NumberPace(**values), replace(state, stopped=stopped), chance, version)
+
+    @property
+    def pace_row(self) -> JsonObject:
+        """For its row."""
+        return {**asdict(self.pace), "chance": self.chance}
+
+    @property
+    def breaker_row(self) -> JsonObject:
+        """For its row."""
+        return asdict(self.breaker)
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why all its campaigns must pause, if they must."""
+        return self.decision if isinstance(self.decision, Stop) else None
+
+    def next_send(self, now_ms: int) -> tuple[int, str]:
+        """When the next message may go out, and what it waits for."""
+        slowed = self.pace.slowed(self.breaker.factor(self.rules.breaker))
+        found = next_send_ms(self.rules.pace, slowed, self.rules.window, now_ms, self.chance)
+        not_before_ms = self.breaker.wait_until_ms or 0
+        if isinstance(self.decision, Slow):
+            not_before_ms = max(not_before_ms, self.decision.not_before_ms or 0)
+        if not_before_ms > found.at_ms:
+            return not_before_ms, "BREAKER"
+        return found.at_ms, str(found.because or "")
+
+    def looked(self, session: SessionState, now_ms: int) -> "Number":
+        """After a look at its session."""
+        return self._judged(judge_session(self.rules.breaker, self.breaker, session, now_ms))
+
+    def sending(self, now_ms: int, chance: float) -> "Number":
+        """With one more message, whatever becomes of it, and a new chance for the gap after it."""
+        return replace(self, pace=self.pace.after_send(self.rules.pace, now_ms), chance=chance)
+
+    def answered(self, answer: SendAnswer, chat_id: str, now_ms: int) -> "Number":
+        """After the answer to a send."""
+        return self._judged(judge_send(self.rules.breaker, self.breaker, answer, chat_id, now_ms))
+
+    def resumed(self) -> "Number":
+        """When a person lets it go on: failures are forgotten, the first messages go out slowly."""
+        return replace(self, breaker=self.breaker.resumed(self.rules.breaker, in_spite_of_a_lock=True), decision=Go())
+
+    def estimate(self, count: int, now_ms: int) -> int:
+        """When `count` more messages will have gone out, in milliseconds since 1970."""
+        return estimate_end_ms(self.rules.pace, self.pace, self.rules.window, count, now_ms)
+
+    def _judged(self, judged: Judged) -> "Number":
+        return replace(self, breaker=judged.state, decision=judged.decision)
