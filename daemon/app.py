@@ -1,5 +1,6 @@
 """The composition root: everything is built here, in order, and closed in reverse; nothing is wired anywhere else."""
 
+import random
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,6 +13,8 @@ import structlog
 from daemon import topology
 from daemon.clients.megazord import HttpMegazord, Own
 from daemon.clients.micro_managers import HttpMicroManagers
+from daemon.clients.waha import HttpWhatsApp
+from daemon.clients.waha_http import Patience
 from daemon.clock import SystemClock
 from daemon.consumer import Consumer, QueueSource
 from daemon.dead_letters import DeadLetters
@@ -21,12 +24,14 @@ from daemon.gate import Gate
 from daemon.http.edge import Edge, EdgeLimits
 from daemon.lifecycle import Daemon, Parts
 from daemon.log import LogEvent
+from daemon.media import MediaFolder
 from daemon.monitors import FileMonitors, MonitorKeeper
 from daemon.opening import AnyDatabase, open_database, open_sqs, template_library
 from daemon.outbox import Addressing
 from daemon.probe import Probe, unobserved
 from daemon.relay import Relay, RelayPace
 from daemon.settings import Settings
+from daemon.settings_campaigns import breaker_rules, pace_rules, sending_window
 from daemon.sqs import Sqs
 from daemon.store.bodies import SqlBodies
 from daemon.store.books import SqlBooks
@@ -43,7 +48,9 @@ from daemon.store.uow import Committed, SqlUnitOfWork, Surroundings
 from daemon.template_library import TemplateLibrary
 from daemon.template_watch import TemplateWatch
 from daemon.timers import TimerPace, Timers
+from domain.number import NumberRules
 from domain.ports import Clock
+from handlers.campaigns import CampaignHandlers
 from handlers.monitors import MonitorHandlers
 from handlers.routes import Families, routes
 from handlers.status_checks import StatusCheckHandlers
@@ -87,7 +94,7 @@ async def build(settings: Settings, outside: Outside | None = None) -> AsyncIter
         watch = TemplateWatch(settings.templates.folder, templates, gate, every_s=settings.templates.reload_every_s)
         await watch.begin()
         sqs = await stack.enter_async_context(open_sqs(settings))
-        neighbours = [await stack.enter_async_context(_http()) for _ in ("megazord", "micro-managers")]
+        neighbours = [await stack.enter_async_context(_http()) for _ in ("megazord", "micro-managers", "waha")]
         base = Base(settings, outside, database, sqs, gate, RowIds())
         rules = FileMonitors(settings.monitors.file)
         rules.look()
@@ -103,7 +110,7 @@ def _families(
     base: Base, neighbours: Sequence[httpx.AsyncClient], templates: TemplateLibrary, rules: FileMonitors
 ) -> Families:
     settings, probe = base.settings, base.outside.probe
-    for_megazord, for_managers = neighbours
+    for_megazord, for_managers, for_waha = neighbours
     megazord = HttpMegazord(
         for_megazord,
         settings.megazord.base_url,
@@ -122,7 +129,20 @@ def _families(
     checks = StatusCheckHandlers(megazord, managers, templates, settings.templates.time_zone)
     monitors = MonitorHandlers(megazord, rules)
     listeners = (checks, monitors)
-    return Families(checks, SubscriptionHandlers(megazord, listeners, settings.megazord.roll_call_event), monitors)
+    subscriptions = SubscriptionHandlers(megazord, listeners, settings.megazord.roll_call_event)
+    return Families(checks, subscriptions, monitors, _campaigns(base, for_waha))
+
+
+def _campaigns(base: Base, http: httpx.AsyncClient) -> CampaignHandlers:
+    waha, campaigns = base.settings.waha, base.settings.campaigns
+    rules = NumberRules(pace_rules(campaigns), sending_window(campaigns), breaker_rules(campaigns))
+    whatsapp = None
+    if waha.base_url is not None:
+        key = waha.api_key.get_secret_value() if waha.api_key else None
+        patience = Patience(waha.connect_timeout_s, waha.send_timeout_s, waha.media_timeout_s, waha.timeout_s)
+        heard = base.gate.restored
+        whatsapp = HttpWhatsApp(http, waha.base_url, key, patience=patience, probe=base.outside.probe, heard=heard)
+    return CampaignHandlers(whatsapp, MediaFolder(campaigns.media_folder), rules, random.random)
 
 
 def _daemon(base: Base, families: Families, rules: FileMonitors, watch: TemplateWatch) -> Daemon:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from daemon.cli_contacts import contacts_app
 from daemon.cli_monitors import monitors_app
 from daemon.cli_templates import templates_app
 from domain.errors import ConfigError, MessageError, RobotdError
@@ -31,6 +32,7 @@ queues_app = typer.Typer(help="See the queues, and create the missing ones.", in
 app.add_typer(queues_app, name="queues")
 app.add_typer(templates_app, name="templates")
 app.add_typer(monitors_app, name="monitors")
+app.add_typer(contacts_app, name="contacts")
 
 ConfigOption = Annotated[
     Path | None,

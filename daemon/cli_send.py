@@ -30,6 +30,32 @@ _EXAMPLES: Mapping[str, JsonObject] = {
     },
     "status-check.get": {"robotId": 61001, "statusCheckId": 30451},
     "status-check.cancel": {"robotId": 61001, "statusCheckId": 30451},
+    "campaign.create": {
+        "userId": "user-1",
+        "name": "Spring letter",
+        "session": "default",
+        "contactListId": 1,
+        "text": "Dear {Name}, the garden is open again.",
+        "defaultNameValue": "friend",
+        "scheduledAt": "2025-11-25T09:00:00Z",
+        "robotId": 61001,
+    },
+    "campaign.schedule": {"userId": "user-1", "campaignId": 1, "scheduledAt": "2025-11-25T09:00:00Z"},
+    **{
+        f"campaign.{verb}": {"userId": "user-1", "campaignId": 1}
+        for verb in ("run", "pause", "resume", "cancel", "status", "preview")
+    },
+    "campaign.retry": {"userId": "user-1", "campaignId": 1, "scope": "failed"},
+    "contacts.import": {
+        "userId": "user-1",
+        "listName": "Spring letter",
+        "rows": [
+            {"phoneNumber": "+999 00 0000001", "firstName": "Ann", "fields": {"city": "Utrecht"}},
+            {"phoneNumber": "99900-0000002"},
+        ],
+        "robotId": 61001,
+    },
+    "opt-out.add": {"phoneNumber": "+999 00 0000001", "reason": "asked by phone"},
 }
 
 
@@ -70,6 +96,8 @@ async def send_command(settings: Settings, wanted: Wanted) -> int:
     """Send, and with `wait_s` print the answer. Exit code 1 when none came in time."""
     body = write_json(build(wanted))
     envelope = read_envelope(body)
+    if wanted.wait_s is not None and "robotId" not in envelope.data:
+        raise MessageError(f"--wait needs a robotId: without one nobody is told what became of {envelope.type}")
     async with open_sqs(settings, poll_wait_s=_POLL_S) as sqs:
         try:
             errors = await sqs.send(settings.queues.commands, [Outgoing(body, {"type": envelope.type})])

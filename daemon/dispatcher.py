@@ -101,8 +101,9 @@ class Dispatcher(Generic[Work]):
             return Reject("received again and again without ever reaching an outcome", "crash-loop")
         await self._probe("after_seen")
         work = self._books.begin(delivery, message.identity)
-        async with asyncio.timeout(self._policy.handler_timeout_s):
-            outcome = await self._routes[message.type].handle(message.command, work)
+        route = self._routes[message.type]
+        async with asyncio.timeout(route.timeout_s or self._policy.handler_timeout_s):
+            outcome = await route.handle(message.command, work)
         await self._probe("after_handle")
         if isinstance(outcome, Done):
             entry = Entry(message.identity, "done", outcome.note, delivery.receive_count)

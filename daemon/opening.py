@@ -3,13 +3,17 @@
 With `daemon.app` the only place that knows which class stands behind a port.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol, TypeVar
 
 from daemon.probe import Probe, unobserved
 from daemon.settings import Settings
 from daemon.settings_values import SqliteFile
 from daemon.sqs import Sqs, SqsAccess, connect
+from daemon.store.contacts import SqlContacts
 from daemon.store.database import Write
 from daemon.store.ids import Ids
 from daemon.store.migrate import migrate, pending
@@ -19,9 +23,13 @@ from daemon.store.status_checks import SqlStatusChecks
 from daemon.store.templates import SqlTemplates
 from daemon.stored_check import StoredCheck
 from daemon.template_library import TemplateLibrary
-from domain.errors import RobotdError, Unavailable
+from domain.contact_ports import Contacts
+from domain.errors import Conflict, RobotdError, Unavailable
 
 AnyDatabase = SqliteDatabase | MysqlDatabase
+T = TypeVar("T")
+_TRIES = 20
+_PAUSE_S = 0.05  # on average half of it after a conflict, then more: those who collided must not do so again
 
 
 def template_library(settings: Settings, database: AnyDatabase) -> TemplateLibrary:
@@ -92,12 +100,7 @@ async def pending_migrations(settings: Settings) -> list[str]:
 
 async def stored_check(settings: Settings, check_id: int) -> StoredCheck | None:
     """One check, or None. Changes nothing. Raises Unavailable, and RobotdError where migrations are pending."""
-    target = settings.database.target
-    if isinstance(target, SqliteFile) and not target.path.is_file():  # to open it would make it
-        raise Unavailable("database", f"{target.path} is not there")
-    async with open_database(settings) as database:
-        if await pending(database):
-            raise RobotdError("the database is not up to date: `robotd migrate` says more with --check")
+    async with _database_in_use(settings) as database:
         never_written: list[Write] = []
         checks = SqlStatusChecks(database, Ids(database), never_written.append)
         check = await checks.get(check_id)
@@ -105,3 +108,47 @@ async def stored_check(settings: Settings, check_id: int) -> StoredCheck | None:
             return None
         template = await template_library(settings, database).version(check.template_name, check.template_version)
         return StoredCheck(check, await checks.decisions(check_id), template)
+
+
+class Transaction(Protocol):
+    """Runs `work` as one transaction, again as a whole where another writer was first."""
+
+    async def __call__(self, work: Callable[[Contacts], Awaitable[T]]) -> T:
+        """What `work` returned when its writes were committed. Raises Unavailable, Conflict."""
+        ...
+
+
+@asynccontextmanager
+async def open_contacts(settings: Settings) -> AsyncIterator[Transaction]:
+    """The contact lists. Raises Unavailable, and RobotdError where migrations are pending."""
+    async with _database_in_use(settings) as database:
+        ids = Ids(database)
+
+        async def once(work: Callable[[Contacts], Awaitable[T]]) -> T:
+            writes: list[Write] = []
+            answer = await work(SqlContacts(database, ids, writes.append))
+            if writes:
+                await database.apply(writes)
+            return answer
+
+        async def transaction(work: Callable[[Contacts], Awaitable[T]]) -> T:
+            for earlier in range(_TRIES - 1):
+                try:
+                    return await once(work)
+                except Conflict:
+                    await asyncio.sleep(_PAUSE_S * (1 + earlier) * random.random())  # noqa: S311  jitter
+            return await once(work)
+
+        yield transaction
+
+
+@asynccontextmanager
+async def _database_in_use(settings: Settings) -> AsyncIterator[AnyDatabase]:
+    """A database that is there and up to date: to read it must neither make nor change it."""
+    target = settings.database.target
+    if isinstance(target, SqliteFile) and not target.path.is_file():  # to open it would make it
+        raise Unavailable("database", f"{target.path} is not there; `robotd migrate` makes it")
+    async with open_database(settings) as database:
+        if await pending(database):
+            raise RobotdError("the database is not up to date: `robotd migrate` says more with --check")
+        yield database

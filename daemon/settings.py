@@ -13,6 +13,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from daemon.settings_campaigns import CampaignSettings, WahaSettings
 from daemon.settings_edge import EdgeSettings
 from daemon.settings_sections import (
     AwsSettings,
@@ -60,6 +61,8 @@ class Settings(BaseSettings):
     edge: EdgeSettings = Field(default_factory=EdgeSettings)
     templates: TemplateSettings = Field(default_factory=TemplateSettings)
     monitors: MonitorSettings = Field(default_factory=MonitorSettings)
+    waha: WahaSettings = Field(default_factory=WahaSettings)
+    campaigns: CampaignSettings = Field(default_factory=CampaignSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 

@@ -131,6 +131,7 @@ def _folder(value: Path) -> Path:
 Count = Annotated[int, BeforeValidator(_not_a_switch)]
 CountOrUnset = Annotated[int | None, BeforeValidator(_not_a_switch)]
 Seconds = Annotated[float, BeforeValidator(_not_a_switch)]
+SecondsOrUnset = Annotated[float | None, BeforeValidator(_not_a_switch)]
 AnyCase = BeforeValidator(_lower)
 QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
 RobotPrefix = Annotated[str, AfterValidator(_robot_prefix)]

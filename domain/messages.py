@@ -13,18 +13,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from domain.campaign_messages import CampaignCommand, CreateCampaign, RetryCampaign, ScheduleCampaign
+from domain.command_data import CommandData, Token
+from domain.contact_messages import AddOptOut, ImportContacts
 from domain.errors import MessageError
 from domain.wire import JsonObject, RobotId, RowId, WireTime, read_json
 
-Token = Annotated[str, Field(strict=True, pattern=r"^[!-~]{1,128}$")]  # printable ASCII without blanks: safe as a key
+__all__ = ["CommandData"]
+
 _MOST_PROBLEMS, _PART_CHARACTERS = 10, 80
 CallRef = Annotated[str, Field(strict=True, pattern=r"^[ -~]{1,128}$")]
-
-
-class CommandData(BaseModel):
-    """Base of all command data: camelCase on the wire, nothing unknown, frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True)
 
 
 class CreateStatusCheck(CommandData):
@@ -55,6 +53,17 @@ COMMANDS: Mapping[str, type[CommandData]] = {
     "status-check.create": CreateStatusCheck,
     "status-check.get": GetStatusCheck,
     "status-check.cancel": CancelStatusCheck,
+    "campaign.create": CreateCampaign,
+    "campaign.schedule": ScheduleCampaign,
+    "campaign.run": CampaignCommand,
+    "campaign.pause": CampaignCommand,
+    "campaign.resume": CampaignCommand,
+    "campaign.cancel": CampaignCommand,
+    "campaign.status": CampaignCommand,
+    "campaign.preview": CampaignCommand,
+    "campaign.retry": RetryCampaign,
+    "contacts.import": ImportContacts,
+    "opt-out.add": AddOptOut,
 }
 """Every command by its type."""
 

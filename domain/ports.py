@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from domain.campaign_ports import Campaigns
+from domain.contact_ports import Contacts
 from domain.messages import CommandData, Result
 from domain.monitor import EndedWindow, MonitorSession, Rule, WindowEnd
 from domain.monitor_plan import PlannedOpening
-from domain.sending import Media, SendAnswer, SessionState
 from domain.status_check import Event, Record, ScriptStep, StatusCheck
 from domain.template import Template
 from domain.wire import JsonObject
@@ -80,34 +81,6 @@ class MicroManagers(Protocol):
 
     async def script_step(self, robot_id: int, step_id: int, call_ref: str | None) -> ScriptStep:
         """The step as a status check needs it. RuleViolation if it is not this robot's or not a status check."""
-        ...
-
-
-class WhatsApp(Protocol):
-    """A WhatsApp gateway. No method raises for what the gateway answers: its trouble is in the value."""
-
-    async def session(self, name: str, call_ref: str | None) -> SessionState:
-        """How a session stands now. A gateway that can't be reached is WAHA_UNREACHABLE."""
-        ...
-
-    async def new_message_id(self, session: str, call_ref: str | None) -> str | None:
-        """An id to send a text with, so that it can be looked up after a crash; None where the engine has none."""
-        ...
-
-    async def send_text(
-        self, session: str, chat_id: str, text: str, message_id: str | None, call_ref: str | None
-    ) -> SendAnswer:
-        """Send once. Never repeated by the client once a byte may have reached the gateway."""
-        ...
-
-    async def send_media(
-        self, session: str, chat_id: str, caption: str, media: Media, call_ref: str | None
-    ) -> SendAnswer:
-        """Send a file with its caption, once."""
-        ...
-
-    async def was_sent(self, session: str, chat_id: str, message_id: str, call_ref: str | None) -> bool | None:
-        """Whether the gateway knows this message; None where it can't tell for sure."""
         ...
 
 
@@ -272,6 +245,16 @@ class UnitOfWork(Protocol):
         """Monitoring sessions."""
         ...
 
+    @property
+    def campaigns(self) -> Campaigns:
+        """Campaigns and their recipients."""
+        ...
+
+    @property
+    def contacts(self) -> Contacts:
+        """Contact lists and opt-outs."""
+        ...
+
     def publish(self, result: Result) -> None:
         """Collect a result for its robot's queue."""
         ...
@@ -286,6 +269,10 @@ class UnitOfWork(Protocol):
 
     async def is_scheduled(self, timer_type: str, key: str) -> bool:
         """Whether a timer of this type and key was committed and has not fired yet."""
+        ...
+
+    async def still_ours(self) -> None:
+        """Right before what can't be repeated: raises Conflict if another process has taken the timer over."""
         ...
 
     async def commit_now(self) -> None:

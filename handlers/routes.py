@@ -4,12 +4,13 @@ The table itself is built in one place, `routes()`, read from top to bottom; not
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel
 
+from domain.campaign_messages import HealCampaign, StartCampaign, StepCampaign
 from domain.messages import (
     COMMANDS,
     CloseMonitor,
@@ -23,6 +24,8 @@ from domain.messages import (
 )
 from domain.outcome import Outcome
 from domain.ports import UnitOfWork
+from handlers.campaigns import CampaignHandlers
+from handlers.contacts import ContactHandlers
 from handlers.monitors import MonitorHandlers
 from handlers.status_checks import StatusCheckHandlers
 from handlers.subscriptions import SubscriptionHandlers
@@ -36,16 +39,21 @@ class Origin(StrEnum):
     TIMER = "timer"
 
 
+SEND_TIMEOUT_S = 300.0  # a file may take two minutes, and the questions before it their own time
 Handle = Callable[[Any, UnitOfWork], Awaitable[Outcome]]  # Any: the model's instance, as `routes` pairs them
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One type: its model, its method, and the name under which people find the method."""
+    """One type: its model, its method, and the name under which people find the method.
+
+    `timeout_s` is how long it may be handled, where that is not what the settings say for all.
+    """
 
     origin: Origin
     model: type[BaseModel]
     handle: Handle
+    timeout_s: float | None = None
 
     @property
     def handler_name(self) -> str:
@@ -60,11 +68,14 @@ class Families:
     checks: StatusCheckHandlers
     subscriptions: SubscriptionHandlers
     monitors: MonitorHandlers
+    campaigns: CampaignHandlers
+    contacts: ContactHandlers = field(default_factory=ContactHandlers)  # asks nobody but the database
 
 
 def routes(families: Families) -> Mapping[str, Route]:
     """Every type that robotd handles."""
     checks, subscriptions, monitors = families.checks, families.subscriptions, families.monitors
+    campaigns, contacts = families.campaigns, families.contacts
     return {
         "status-check.create": _command("status-check.create", checks.create),
         "status-check.get": _command("status-check.get", checks.get),
@@ -76,6 +87,20 @@ def routes(families: Families) -> Mapping[str, Route]:
         "monitor.window": Route(Origin.TIMER, EndOfMonitorWindow, monitors.window),
         "monitor.alarm": Route(Origin.TIMER, PostAlarm, monitors.alarm),
         "monitor.close": Route(Origin.TIMER, CloseMonitor, monitors.close),
+        "campaign.create": _command("campaign.create", campaigns.create),
+        "campaign.schedule": _command("campaign.schedule", campaigns.schedule),
+        "campaign.run": _command("campaign.run", campaigns.run),
+        "campaign.pause": _command("campaign.pause", campaigns.pause),
+        "campaign.resume": _command("campaign.resume", campaigns.resume),
+        "campaign.cancel": _command("campaign.cancel", campaigns.cancel),
+        "campaign.status": _command("campaign.status", campaigns.status),
+        "campaign.preview": _command("campaign.preview", campaigns.preview),
+        "campaign.retry": _command("campaign.retry", campaigns.retry),
+        "campaign.start": Route(Origin.TIMER, StartCampaign, campaigns.start),
+        "campaign.step": Route(Origin.TIMER, StepCampaign, campaigns.step, SEND_TIMEOUT_S),
+        "campaign.heal": Route(Origin.TIMER, HealCampaign, campaigns.heal),
+        "contacts.import": _command("contacts.import", contacts.import_rows),
+        "opt-out.add": _command("opt-out.add", contacts.opt_out),
         "megazord.event": Route(Origin.EVENT, MegazordEvent, subscriptions.event),
     }
 

@@ -177,10 +177,15 @@ class Repeating:
 
 @asynccontextmanager
 async def world(
-    database: Path | MysqlAddress, *, start_ms: int = MORNING_MS, copies: int = 1, **sections: Mapping[str, Any]
+    database: Path | MysqlAddress,
+    *,
+    start_ms: int = MORNING_MS,
+    copies: int = 1,
+    clock: ManualClock | None = None,
+    **sections: Mapping[str, Any],
 ) -> AsyncIterator[World]:
     """Everything but the daemon, with all queues of the topology created; Megazord sends `copies` of each event."""
-    clock = ManualClock(start_ms)
+    clock = clock or ManualClock(start_ms)
     async with AsyncExitStack() as stack:
         sqs = await stack.enter_async_context(SqsServer())
         sender = await stack.enter_async_context(SqsSender(sqs.url))

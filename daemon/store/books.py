@@ -45,8 +45,16 @@ class SqlBooks:
 
     def begin(self, delivery: Delivery, identity: Identity) -> SqlUnitOfWork:
         """A unit of work for one handling of one message."""
-        now_ms = self.clock.now_ms()
-        return SqlUnitOfWork(self.around, identity.source, identity.id, identity.call_ref, now_ms, delivery.age_ms)
+        claim = None if delivery.fence is None else (delivery.id, delivery.fence)
+        return SqlUnitOfWork(
+            self.around,
+            identity.source,
+            identity.id,
+            identity.call_ref,
+            now_ms=self.clock.now_ms(),
+            age_ms=delivery.age_ms,
+            claim=claim,
+        )
 
     async def commit(self, delivery: Delivery, message: Message, work: SqlUnitOfWork, entry: Entry) -> None:
         """One transaction: proof that this delivery is the first, the work, the journal.

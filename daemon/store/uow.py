@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 
 from daemon.outbox import Addressing, OutboxRow
 from daemon.probe import Probe
+from daemon.store.campaigns import SqlCampaigns
+from daemon.store.contacts import SqlContacts
 from daemon.store.database import Database, Write
 from daemon.store.ids import Ids
 from daemon.store.monitors import SqlMonitors
 from daemon.store.rows import RowIds
 from daemon.store.status_checks import SqlStatusChecks
 from daemon.store.subscriptions import SqlSubscriptions
+from domain.errors import Conflict
 from domain.messages import Result
 from domain.ports import Timer
 from domain.wire import write_json
@@ -62,6 +65,7 @@ class SqlUnitOfWork:
     call_ref: str | None
     now_ms: int
     age_ms: int
+    claim: tuple[str, int] | None = None  # id and fencing token of the timer that is handled
     _writes: list[Write] = field(default_factory=list)
     _outbox: list[OutboxRow] = field(default_factory=list)
     _due: list[int] = field(default_factory=list)
@@ -80,6 +84,16 @@ class SqlUnitOfWork:
     def monitors(self) -> SqlMonitors:
         """Monitoring sessions."""
         return SqlMonitors(self.around.database, self._writes.append)
+
+    @property
+    def campaigns(self) -> SqlCampaigns:
+        """Campaigns and their recipients."""
+        return SqlCampaigns(self.around.database, self.around.ids, self._writes.append)
+
+    @property
+    def contacts(self) -> SqlContacts:
+        """Contact lists and opt-outs."""
+        return SqlContacts(self.around.database, self.around.ids, self._writes.append)
 
     def publish(self, result: Result) -> None:
         """Collect a result. Raises RuleViolation where it would not fit into one message."""
@@ -118,6 +132,13 @@ class SqlUnitOfWork:
         """Whether the timer's row is there; what was only collected doesn't count."""
         return bool(await self.around.database.fetch("SELECT 1 FROM timer WHERE id = ?", (f"{timer_type}:{key}",)))
 
+    async def still_ours(self) -> None:
+        """Ask the database whether the timer is still claimed by this handling."""
+        if self.claim is None:
+            return
+        if not await self.around.database.fetch("SELECT 1 FROM timer WHERE id = ? AND fence = ?", self.claim):
+            raise Conflict("the timer was claimed by another process meanwhile")
+
     async def commit_now(self) -> None:
         """Commit what was collected so far, ahead of the message."""
         await self.commit([])
@@ -126,9 +147,9 @@ class SqlUnitOfWork:
     async def commit(self, first: Sequence[Write]) -> None:
         """Commit `first` and all that was collected in one transaction, then hand on what it set free."""
         writes, outbox, due = [*first, *self._writes], tuple(self._outbox), tuple(self._due)
-        if writes:
-            await self.around.database.apply(writes)
-        self._writes.clear()
+        self._writes.clear()  # also where it fails: a handler that goes on after a Conflict collects anew
         self._outbox.clear()
         self._due.clear()
+        if writes:
+            await self.around.database.apply(writes)
         self.around.handed_on(Committed(outbox, due))

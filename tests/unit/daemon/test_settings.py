@@ -309,10 +309,14 @@ def test_the_example_file_is_right_with_every_line_in_use() -> None:
     text = re.sub(r"^( *)# ([a-z_]+: )", r"\1\2", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     Path("templates").mkdir()
     Path("monitors.yaml").touch()
+    Path("media").mkdir()
     loaded = load_settings(written(text), {})
     missing = {path for path, origin in loaded.origins.items() if origin.kind == "default"}
-    assert missing == {"aws.access_key_id", "aws.secret_access_key", "database.password"}
-    changed = {"environment", "aws", "templates", "edge", "monitors"}
+    assert missing == {"aws.access_key_id", "aws.secret_access_key", "database.password", "waha.api_key"}
+    defaults = Settings().campaigns.model_dump()
+    unset = {name for name, value in defaults.items() if value is None}
+    assert loaded.settings.campaigns.model_dump(exclude=unset) == Settings().campaigns.model_dump(exclude=unset)
+    changed = {"environment", "aws", "templates", "edge", "monitors", "waha", "campaigns"}
     assert loaded.settings.model_dump(exclude=changed) == Settings().model_dump(exclude=changed)
 
 

@@ -4,6 +4,9 @@ from typing import Any, cast
 
 import pytest
 
+from domain.number import NumberRules
+from handlers.campaign_changes import HEAL, START, STEP
+from handlers.campaigns import CampaignHandlers
 from handlers.monitors import ALARM, CLOSE, OPEN, WINDOW, MonitorHandlers
 from handlers.routes import Families, Origin, routes
 from handlers.status_checks import END, StatusCheckHandlers
@@ -11,7 +14,10 @@ from handlers.subscriptions import RELEASE, ROLL_CALL, SubscriptionHandlers
 
 NOBODY = cast("Any", None)
 FAMILIES = Families(
-    StatusCheckHandlers(NOBODY, NOBODY, NOBODY), SubscriptionHandlers(NOBODY, ()), MonitorHandlers(NOBODY, NOBODY)
+    StatusCheckHandlers(NOBODY, NOBODY, NOBODY),
+    SubscriptionHandlers(NOBODY, ()),
+    MonitorHandlers(NOBODY, NOBODY),
+    CampaignHandlers(NOBODY, NOBODY, NumberRules(), NOBODY),
 )
 TABLE = routes(FAMILIES)
 
@@ -29,11 +35,25 @@ def test_every_type_names_its_handler_as_people_find_it() -> None:
         "monitor.window": "MonitorHandlers.window",
         "monitor.alarm": "MonitorHandlers.alarm",
         "monitor.close": "MonitorHandlers.close",
+        "campaign.create": "CampaignHandlers.create",
+        "campaign.schedule": "CampaignHandlers.schedule",
+        "campaign.run": "CampaignHandlers.run",
+        "campaign.pause": "CampaignHandlers.pause",
+        "campaign.resume": "CampaignHandlers.resume",
+        "campaign.cancel": "CampaignHandlers.cancel",
+        "campaign.status": "CampaignHandlers.status",
+        "campaign.preview": "CampaignHandlers.preview",
+        "campaign.retry": "CampaignHandlers.retry",
+        "campaign.start": "CampaignHandlers.start",
+        "campaign.step": "CampaignHandlers.step",
+        "campaign.heal": "CampaignHandlers.heal",
+        "contacts.import": "ContactHandlers.import_rows",
+        "opt-out.add": "ContactHandlers.opt_out",
         "megazord.event": "SubscriptionHandlers.event",
     }
 
 
-@pytest.mark.parametrize("timer_type", [END, RELEASE, ROLL_CALL, OPEN, WINDOW, ALARM, CLOSE])
+@pytest.mark.parametrize("timer_type", [END, RELEASE, ROLL_CALL, OPEN, WINDOW, ALARM, CLOSE, START, STEP, HEAL])
 def test_the_timers_that_handlers_schedule_have_a_route(timer_type: str) -> None:
     """And nobody can send one of them as a command."""
     assert TABLE[timer_type].origin is Origin.TIMER

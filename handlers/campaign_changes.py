@@ -1,0 +1,111 @@
+"""What every use case of campaigns does with a change: save it, tell of it, move its timers."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from domain.campaign import Campaign, CampaignStatus, Counts, Recipient, RecipientState, campaign_payload
+from domain.campaign_messages import HealCampaign, StartCampaign, StepCampaign
+from domain.campaign_ports import PaceRow
+from domain.errors import RuleViolation
+from domain.messages import Result, reply_id
+from domain.number import Number
+from domain.number_breaker import Stop
+from domain.outcome import Done, Outcome
+from domain.ports import Timer, UnitOfWork
+from domain.wire import JsonObject, whole_second
+
+START, STEP, HEAL = "campaign.start", "campaign.step", "campaign.heal"
+HEAL_EVERY_MS = 60_000
+_YEAR_MS = 366 * 86_400_000
+
+
+async def own(owner: str, campaign_id: int, uow: UnitOfWork) -> Campaign:
+    """A user's own campaign. Raises RuleViolation for one that is not there or another user's, without saying which."""
+    campaign = await uow.campaigns.get(campaign_id)
+    if campaign is None or campaign.owner != owner:
+        raise RuleViolation(f"user {owner} has no campaign {campaign_id}", kind="not-found")
+    return campaign
+
+
+def must_be(campaign: Campaign, status: CampaignStatus) -> None:
+    """Raises RuleViolation unless the campaign is in this state."""
+    if campaign.status is not status:
+        raise RuleViolation(f"campaign {campaign.id} is {campaign.status}, not {status}", kind="wrong-state")
+
+
+def check_schedule(scheduled_at_ms: int, now_ms: int) -> None:
+    """Raises RuleViolation for a time that nobody can mean."""
+    if scheduled_at_ms > now_ms + 10 * _YEAR_MS:
+        raise RuleViolation("scheduledAt lies more than ten years ahead", kind="far-future")
+
+
+async def already(campaign: Campaign, uow: UnitOfWork) -> Outcome:
+    """What was asked for is so: only tell it."""
+    reply(campaign, await uow.campaigns.counts(campaign.id), uow)
+    return Done(f"campaign {campaign.id} is {campaign.status} already")
+
+
+def handled(campaign: Campaign, recipient: Recipient, at_ms: int, uow: UnitOfWork) -> Outcome:
+    """One contact is done with: collect the index that users see, and the next step at `at_ms`."""
+    moved = replace(campaign, last_processed_contact_index=recipient.position)
+    uow.campaigns.save(moved)
+    uow.schedule(step_timer(moved, at_ms))
+    return Done(f"campaign {campaign.id} handled contact {recipient.position}")
+
+
+async def paused(campaign: Campaign, stop: Stop, position: int | None, uow: UnitOfWork) -> Outcome:
+    """Collect a pause at the contact `position`; one that heals by itself gets a timer that looks."""
+    stopped = campaign.paused(stop.reason, stop.detail, position, uow.now_ms)
+    uow.cancel_timer(STEP, str(campaign.id))
+    if stop.reason.heals_by_itself:
+        uow.schedule(heal_timer(stopped, uow.now_ms + HEAL_EVERY_MS))
+    tell(stopped, await uow.campaigns.counts(campaign.id), "campaign.paused", uow)
+    return Done(f"campaign {campaign.id} paused: {stop.reason}")
+
+
+def save_number(session: str, number: Number, uow: UnitOfWork) -> None:
+    """Collect what is known of a number."""
+    uow.campaigns.save_pace(session, PaceRow(number.pace_row, number.breaker_row, number.version))
+
+
+async def ended(campaign: Campaign, status: CampaignStatus, detail: str | None, uow: UnitOfWork) -> Outcome:
+    """Collect the end, with all timers gone."""
+    over = campaign.ended(status, uow.now_ms, detail)
+    for timer_type in (START, STEP, HEAL):
+        uow.cancel_timer(timer_type, str(campaign.id))
+    tell(over, await uow.campaigns.counts(campaign.id), f"campaign.{status.value.lower()}", uow)
+    return Done(f"campaign {campaign.id} {status}")
+
+
+def tell(campaign: Campaign, counts: Counts, kind: str, uow: UnitOfWork) -> None:
+    """Save a change and tell of it; the id counts what was told."""
+    told = replace(campaign, notices=campaign.notices + 1)
+    uow.campaigns.save(told)
+    publish(told, f"campaign-{told.id}-{told.notices}", kind, campaign_payload(told, counts), uow)
+
+
+def reply(campaign: Campaign, counts: Mapping[RecipientState, int], uow: UnitOfWork) -> None:
+    """Collect the answer to a command: the campaign as it stands."""
+    publish(campaign, reply_id(uow.source, uow.id), "campaign.current", campaign_payload(campaign, counts), uow)
+
+
+def publish(campaign: Campaign, identity: str, kind: str, payload: JsonObject, uow: UnitOfWork) -> None:
+    """Collect a result for the campaign's robot, if it named one."""
+    if campaign.robot_id is not None:
+        uow.publish(Result(campaign.robot_id, identity, kind, "", payload, campaign.call_ref or uow.call_ref))
+
+
+def start_timer(campaign: Campaign) -> Timer:
+    """The timer that starts a campaign at its time."""
+    data = StartCampaign(campaignId=campaign.id)
+    return Timer(START, str(campaign.id), whole_second(campaign.scheduled_at_ms), data, campaign.call_ref)
+
+
+def step_timer(campaign: Campaign, at_ms: int) -> Timer:
+    """The timer that handles the next contact."""
+    return Timer(STEP, str(campaign.id), at_ms, StepCampaign(campaignId=campaign.id), campaign.call_ref)
+
+
+def heal_timer(campaign: Campaign, at_ms: int) -> Timer:
+    """The timer that looks whether a pause has healed."""
+    return Timer(HEAL, str(campaign.id), at_ms, HealCampaign(campaignId=campaign.id), campaign.call_ref)
