@@ -92,12 +92,13 @@ class Number:
         return self._judged(judge_send(self.rules.breaker, self.breaker, answer, chat_id, now_ms))
 
     def resumed(self) -> "Number":
-        """When a person lets it go on: failures are forgotten, the first messages go out slowly."""
-        return replace(self, breaker=self.breaker.resumed(self.rules.breaker, in_spite_of_a_lock=True), decision=Go())
+        """When it may go on: failures are forgotten, the first messages go out slowly; a lock stays until it ends."""
+        return replace(self, breaker=self.breaker.resumed(self.rules.breaker), decision=Go())
 
     def estimate(self, count: int, now_ms: int) -> int:
         """When `count` more messages will have gone out, in milliseconds since 1970."""
-        return estimate_end_ms(self.rules.pace, self.pace, self.rules.window, count, now_ms)
+        slowed = self.pace.slowed(self.breaker.factor(self.rules.breaker))
+        return estimate_end_ms(self.rules.pace, slowed, self.rules.window, count, now_ms)
 
     def _judged(self, judged: Judged) -> "Number":
         return replace(self, breaker=judged.state, decision=judged.decision)

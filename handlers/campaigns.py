@@ -264,8 +264,9 @@ class CampaignHandlers:
         number = await self._number(campaign.session, uow)
         state = await self._gateway.session(campaign.session, uow.call_ref)
         number = number.looked(state, uow.now_ms)
-        save_number(campaign.session, number, uow)
-        if not may_resume(self.rules.breaker, reason, number.breaker, uow.now_ms):
+        may_go_on = may_resume(self.rules.breaker, reason, number.breaker, uow.now_ms)
+        save_number(campaign.session, number.resumed() if may_go_on else number, uow)
+        if not may_go_on:
             uow.schedule(heal_timer(campaign, uow.now_ms + HEAL_EVERY_MS))
             return Done(f"not yet: the session is {state.status or 'not reached'}")
         return await self._resume(campaign, uow)

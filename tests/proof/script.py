@@ -61,15 +61,19 @@ async def answer_the_waiting(home: Home) -> None:
 
 
 async def last_words(home: Home) -> None:
-    """One more event for each robot, so that a subscription nobody knows shows; then the safety timers' minute is over.
+    """The minute after the last crash: the rolls are called that have to be, and the safety timers' minute is over.
 
-    A crash between Megazord's answer and our commit leaves such a subscription, and its first event releases it.
+    A crash between Megazord's answer and our commit leaves a subscription that nobody knows. No home says a word here.
     """
-    for robot_id in VERDICTS:
-        await home.megazord.post_event(robot_id, "TOILET_ACTIVITY")
+    let_the_rolls_be_called(home)
     await home.settle(lambda: True, BOUND_S)
     home.tables.rows("UPDATE timer SET due_at_ms = due_at_ms - 61000 WHERE type = 'subscription.release'")
     await home.settle(lambda: home.tables.count("timer") == 0, BOUND_S)
+
+
+def let_the_rolls_be_called(home: Home) -> None:
+    """Let the intents of unfinished subscribes be due, as they are after 20 s."""
+    home.tables.rows("UPDATE timer SET due_at_ms = due_at_ms - 21000 WHERE type = 'subscription.roll-call'")
 
 
 def violations(home: Home) -> list[str]:

@@ -29,11 +29,11 @@ pytestmark = pytest.mark.xdist_group("crash points")  # the cases share their pr
 # Which hit is struck, by fault: the later ones fall on other messages and steps, as far as each point has them.
 OFTEN = {SIGKILL: {SQLITE: 3, MARIADB: 5}, RAISE: {SQLITE: 5, MARIADB: 2}, CANCEL: {SQLITE: 4, MARIADB: 6}}
 SELDOM = {SIGKILL: {SQLITE: 1, MARIADB: 2}, RAISE: {SQLITE: 2, MARIADB: 1}, CANCEL: {SQLITE: 1, MARIADB: 2}}
-# The first transactions are ids and subscriptions; the checks' own are somewhere among these, and the rest behind them.
-COMMITS = {SIGKILL: {SQLITE: 6, MARIADB: 9}, RAISE: {SQLITE: 8, MARIADB: 5}, CANCEL: {SQLITE: 10, MARIADB: 7}}
+# Of about 29 transactions the first 7 are ids and refusals; then intents, ids of subscriptions, the checks' own.
+COMMITS = {SIGKILL: {SQLITE: 9, MARIADB: 18}, RAISE: {SQLITE: 17, MARIADB: 8}, CANCEL: {SQLITE: 19, MARIADB: 11}}
 HIT_OFTEN = {
     *("after_read", "after_seen", "before_upstream", "after_upstream", "after_handle"),
-    *("before_settle", "after_settle"),
+    *("after_commit_now", "before_settle", "after_settle"),  # of `after_commit_now` the first three are intents
 }
 
 
@@ -73,7 +73,7 @@ class Verdict:
 CASES = [
     *(Case(*case) for case in product((SQLITE, MARIADB), (SIGKILL, RAISE, CANCEL), POINTS)),
     # Ahead of each transaction of the load: what belongs into one, but is written in two, comes apart here.
-    *(Case(SQLITE, SIGKILL, "before_commit", hit) for hit in range(6, 22)),
+    *(Case(SQLITE, SIGKILL, "before_commit", hit) for hit in range(6, 25)),
 ]
 
 
@@ -191,22 +191,34 @@ async def test_without_a_fault_nothing_is_told_twice(tmp_path: Path, children: N
     assert reached == set(POINTS), "a point that the load never reaches can't be struck by it"
 
 
+@pytest.fixture(params=[SQLITE, MARIADB])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """A fresh database on each engine."""
+    if request.param == SQLITE:
+        return tmp_path / "robotd.db"
+    server: MariaDb = request.getfixturevalue("mariadb")
+    return server.new_database()
+
+
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_subscription_that_a_crash_left_unknown_is_released_by_its_first_event(
-    tmp_path: Path, children: Nursery
+async def test_a_subscription_that_a_crash_left_unknown_is_found_without_any_event_of_the_home(
+    place: Any, tmp_path: Path, children: Nursery
 ) -> None:
-    """Between Megazord's answer and our commit nobody knows the subscription's id; it must not stay open for ever."""
-    async with home(tmp_path / "robotd.db", tmp_path / "home", children) as opened:
+    """Between Megazord's answer and our commit nobody knows the id; the intent does, and calls the roll when due."""
+    async with home(place, tmp_path / "home", children) as opened:
         script.prepare(opened)
         opened.sqs.send(opened.commands, script.silent_command())
         first = await opened.start(Armed("after_upstream", SIGKILL, 2))  # the step was the first answer
         await within(BOUND_S, first.ended)
         (orphan,) = opened.megazord.active_subscriptions()
         assert opened.tables.count("subscription") == 0
+        (intent,) = opened.tables.dicts("timer")
+        assert intent["type"] == "subscription.roll-call"
         await opened.settle(lambda: opened.tables.count("status_check WHERE phase = 'COMPLETED'") == 1)
         assert opened.megazord.active_subscriptions() == [orphan]
-        await opened.megazord.post_event(script.SILENT, "TOILET_ACTIVITY")
+        script.let_the_rolls_be_called(opened)
         await opened.settle(lambda: opened.megazord.active_subscriptions() == [])
+        assert {event.event_name for event in opened.megazord.incoming} == {"SUBSCRIPTION_ROLL_CALL"}
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -234,15 +246,6 @@ def state(opened: Home) -> str:
     tables = {table: opened.tables.dicts(table) for table in STATE}
     robots = {robot_id: opened.results(robot_id) for robot_id in script.VERDICTS}
     return json.dumps([tables, robots], sort_keys=True, default=str)
-
-
-@pytest.fixture(params=[SQLITE, MARIADB])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """A fresh database on each engine."""
-    if request.param == SQLITE:
-        return tmp_path / "robotd.db"
-    server: MariaDb = request.getfixturevalue("mariadb")
-    return server.new_database()
 
 
 @pytest.mark.asyncio(loop_scope="module")
