@@ -152,6 +152,9 @@ def unknown_placeholders(text: str, known: Collection[str]) -> list[str]:
     `known` are field names in lower case; `{Name}` is always known.
     """
     found = [match[0] for match in _BRACES.finditer(text) if not _is_known(match[0], known)]
+    if not found:  # braces around a good placeholder, apart from it: seen once a value stands there
+        filled = _PLACEHOLDER.sub(lambda match: "..." if _is_known(match[0], known) else match[0], text)
+        found = [match[0] for match in _BRACES.finditer(filled)]
     return [each if len(each) <= _SHOWN else f"{each[:_SHOWN]}..." for each in dict.fromkeys(found)]
 
 

@@ -263,6 +263,10 @@ class UnitOfWork(Protocol):
         """Collect a timer; one with the same type and key is moved."""
         ...
 
+    def schedule_new(self, timer: Timer) -> None:
+        """Collect a timer; the commit raises Conflict if there is one with the same type and key."""
+        ...
+
     def cancel_timer(self, timer_type: str, key: str) -> None:
         """Collect the removal of a timer, whether or not it is there."""
         ...

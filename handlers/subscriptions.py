@@ -47,7 +47,11 @@ async def open_subscription(
     is_doubtful = await uow.is_scheduled(ROLL_CALL, key)  # an earlier try of this message may have left one open
     # That try's roll call is neither moved nor cancelled: it is due for what that try, or another replica, has left.
     name = f"{key}-again" if is_doubtful else key
-    uow.schedule(Timer(ROLL_CALL, name, uow.now_ms + ROLL_CALL_AFTER_MS, RollCall(robotId=robot_id), uow.call_ref))
+    intent = Timer(ROLL_CALL, name, uow.now_ms + ROLL_CALL_AFTER_MS, RollCall(robotId=robot_id), uow.call_ref)
+    if is_doubtful:
+        uow.schedule(intent)
+    else:
+        uow.schedule_new(intent)  # another replica may have begun the same message since we looked: then a Conflict
     await uow.commit_now()
     try:
         subscription_id = await megazord.subscribe(robot_id, event_names, until_ms, uow.call_ref)
@@ -89,8 +93,10 @@ class SubscriptionHandlers:
                 return outcome
         if await uow.subscriptions.is_released(event.subscription_id):
             return Done("stale")
-        if await uow.subscriptions.is_known(event.subscription_id):  # opened, and its use not committed yet
+        if uow.age_ms < UNKNOWN_EVENT_PATIENCE_MS:
             return Retry(UNKNOWN_EVENT_RETRY_S, f"nobody uses subscription {event.subscription_id} yet", counts=False)
+        if await uow.subscriptions.is_known(event.subscription_id):
+            return Done("unused-subscription")  # whoever opened it scheduled its release: none is due before its use
         return self._release_unknown(event, uow)
 
     async def _present(self, event: MegazordEvent, uow: UnitOfWork) -> Outcome:

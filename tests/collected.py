@@ -100,6 +100,9 @@ class Collected:
         self.timers.append(timer)
         self.told.append(f"schedule {timer.type}")
 
+    def schedule_new(self, timer: Timer) -> None:
+        self.schedule(timer)
+
     def cancel_timer(self, timer_type: str, key: str) -> None:
         self.cancelled.append((timer_type, key))
         self.told.append(f"cancel {timer_type}")

@@ -112,6 +112,10 @@ class SqlUnitOfWork:
     def schedule(self, timer: Timer) -> None:
         """Collect a timer. A fresh fence per row: a claim of the row that it replaces must not fit this one."""
         self.cancel_timer(timer.type, timer.key)
+        self.schedule_new(timer)
+
+    def schedule_new(self, timer: Timer) -> None:
+        """Collect a timer that must not be there yet: its row is a duplicate key otherwise, which is a Conflict."""
         data = write_json(timer.data.model_dump(mode="json", by_alias=True))
         args = (
             f"{timer.type}:{timer.key}",

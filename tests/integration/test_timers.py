@@ -18,7 +18,7 @@ from domain.errors import Conflict, Unavailable
 from domain.outcome import Done, Outcome, Retry
 from domain.ports import Timer, UnitOfWork
 from handlers.routes import Origin
-from tests.parts import TIMERS_DEAD, Handler, Parts, Valve, Wish, parts, wishes
+from tests.parts import TIMERS_DEAD, Delivered, Handler, Parts, Valve, Wish, parts, wishes
 from tests.world import MORNING_MS
 
 
@@ -50,8 +50,7 @@ async def schedule(home: Parts, key: str, due_at_ms: int, *nudged: Timers) -> No
     dispatcher = home.dispatcher({})
     books = dispatcher._books
     assert isinstance(books, SqlBooks)
-    letter = TimerDelivery(row=None, store=None, clock=home.clock, dead_letters=home.letters)  # type: ignore[arg-type]  # only its age is asked for
-    work = books.begin(letter, Identity())
+    work = books.begin(Delivered(), Identity())
     work.schedule(Timer("wish", key, due_at_ms, Wish(text=key)))
     await work.commit_now()
     for timers in nudged:

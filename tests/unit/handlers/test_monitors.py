@@ -125,6 +125,9 @@ class Collected:
     def schedule(self, timer: Timer) -> None:
         self.timers.append(timer)
 
+    def schedule_new(self, timer: Timer) -> None:
+        self.schedule(timer)
+
     def cancel_timer(self, timer_type: str, key: str) -> None:
         self.cancelled.append((timer_type, key))
 
