@@ -26,7 +26,7 @@ from daemon.lifecycle import Daemon, Parts
 from daemon.log import LogEvent
 from daemon.media import MediaFolder
 from daemon.monitors import FileMonitors, MonitorKeeper
-from daemon.opening import AnyDatabase, open_database, open_sqs, template_library
+from daemon.opening import AnyDatabase, checks_to_read, open_database, open_sqs, template_library
 from daemon.outbox import Addressing
 from daemon.probe import Probe, unobserved
 from daemon.relay import Relay, RelayPace
@@ -35,14 +35,12 @@ from daemon.settings_campaigns import breaker_rules, pace_rules, sending_window
 from daemon.sqs import Sqs
 from daemon.store.bodies import SqlBodies
 from daemon.store.books import SqlBooks
-from daemon.store.database import Write
 from daemon.store.ids import Ids
 from daemon.store.leases import Leases
 from daemon.store.migrate import migrate
 from daemon.store.outbox import SqlOutbox
 from daemon.store.retention import Retention
 from daemon.store.rows import RowIds
-from daemon.store.status_checks import SqlStatusChecks
 from daemon.store.timers import SqlTimers
 from daemon.store.uow import Committed, SqlUnitOfWork, Surroundings
 from daemon.template_library import TemplateLibrary
@@ -226,9 +224,7 @@ def _edge(base: Base, dispatcher: Dispatcher[SqlUnitOfWork]) -> Edge | None:
     if settings.port is None:
         return None
     limits = EdgeLimits(settings.host, settings.port, settings.max_requests, settings.request_timeout_s)
-    never_written: list[Write] = []  # the edge only reads
-    checks = SqlStatusChecks(base.database, Ids(base.database), never_written.append)
-    return Edge(limits, dispatcher, checks, clock=base.outside.clock, gate=base.gate)
+    return Edge(limits, dispatcher, checks_to_read(base.database), clock=base.outside.clock, gate=base.gate)
 
 
 def _relay(base: Base) -> Relay:

@@ -25,8 +25,9 @@ from domain.messages import error_result
 from domain.outcome import Done, Outcome, Reject, Retry
 from handlers.routes import Route
 
-_CONFLICT_TRIES = 6  # enough for eight replicas that write to one check at once
-_PAUSE_AFTER_CONFLICT_S = 0.01  # on average half of it, then doubled: those who collided must not do so again
+# Before each try but the first, on average half of it: those who collided must not do so again. Six tries are enough
+# for eight replicas that write to one check at once.
+_PAUSES_AFTER_CONFLICT_S = (0.01, 0.02, 0.04, 0.08, 0.16)
 _log = structlog.get_logger()
 
 
@@ -85,14 +86,15 @@ class Dispatcher(Generic[Work]):
 
     async def _handle(self, delivery: Delivery, message: Message) -> Outcome:
         looks = delivery.reads != TIMERS  # a timer that was just claimed needs no second look
-        for earlier in range(_CONFLICT_TRIES):
+        for pause_s in (*_PAUSES_AFTER_CONFLICT_S, None):
             try:
                 return await self._once(delivery, message, looks=looks)
-            except Conflict as error:
-                conflict = error  # somebody else was first: read again, the message may be known now
-                looks = True
-            await asyncio.sleep(_PAUSE_AFTER_CONFLICT_S * 2**earlier * random.random())  # noqa: S311  jitter
-        raise conflict
+            except Conflict:
+                if pause_s is None:
+                    raise
+            looks = True  # somebody else was first: read again, the message may be known now
+            await asyncio.sleep(pause_s * random.random())  # noqa: S311  jitter
+        raise AssertionError("unreachable: the last try returns or raises")
 
     async def _once(self, delivery: Delivery, message: Message, *, looks: bool) -> Outcome:
         if looks and await self._books.seen(delivery, message):

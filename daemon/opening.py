@@ -98,11 +98,16 @@ async def pending_migrations(settings: Settings) -> list[str]:
         return await pending(database)
 
 
+def checks_to_read(database: AnyDatabase) -> SqlStatusChecks:
+    """The status checks, for those who only read: what they collected would go nowhere."""
+    never_written: list[Write] = []
+    return SqlStatusChecks(database, Ids(database), never_written.append)
+
+
 async def stored_check(settings: Settings, check_id: int) -> StoredCheck | None:
     """One check, or None. Changes nothing. Raises Unavailable, and RobotdError where migrations are pending."""
     async with _database_in_use(settings) as database:
-        never_written: list[Write] = []
-        checks = SqlStatusChecks(database, Ids(database), never_written.append)
+        checks = checks_to_read(database)
         check = await checks.get(check_id)
         if check is None:
             return None

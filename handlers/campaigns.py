@@ -26,6 +26,7 @@ from domain.messages import reply_id
 from domain.number import Number, NumberRules
 from domain.number_breaker import Stop, may_resume
 from domain.outcome import Done, Outcome
+from domain.pace import is_expired
 from domain.ports import UnitOfWork
 from domain.sending import PauseReason, SendAnswer, SendVerdict
 from domain.wire import JsonObject, iso, milliseconds
@@ -124,9 +125,8 @@ class CampaignHandlers:
         campaign = await uow.campaigns.get(timer.campaign_id)
         if campaign is None or campaign.status is not CampaignStatus.SCHEDULED:
             return Done("not scheduled any more")
-        late_ms = uow.now_ms - campaign.scheduled_at_ms
-        if campaign.expires_after_s is not None and late_ms > campaign.expires_after_s * 1_000:
-            detail = f"expired: it was due {late_ms // 1_000} s ago"
+        if is_expired(campaign.scheduled_at_ms, campaign.expires_after_s, uow.now_ms):
+            detail = f"expired: it was due {(uow.now_ms - campaign.scheduled_at_ms) // 1_000} s ago"
             return await ended(campaign, CampaignStatus.FAILED, detail, uow)
         return await self._start(campaign, uow)
 

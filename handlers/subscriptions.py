@@ -86,27 +86,22 @@ class SubscriptionHandlers:
         if whole_second(milliseconds(event.source_event.created_at)) > uow.now_ms + DAY_MS:
             raise RuleViolation("the event's createdAt lies more than a day ahead", kind="far-future")
         if event.source_event.event_name == self.roll_call_event:
-            return await self._present(event, uow)
+            if await uow.subscriptions.is_known(event.subscription_id):
+                return Done("roll-call: known")  # whoever made it known scheduled its release, too
+            return await self._unused(event, uow)
         for listener in self.listeners:
             outcome = await listener.hear(event, uow)
             if outcome is not None:
                 return outcome
         if await uow.subscriptions.is_released(event.subscription_id):
             return Done("stale")
+        return await self._unused(event, uow)
+
+    async def _unused(self, event: MegazordEvent, uow: UnitOfWork) -> Outcome:
         if uow.age_ms < UNKNOWN_EVENT_PATIENCE_MS:
             return Retry(UNKNOWN_EVENT_RETRY_S, f"nobody uses subscription {event.subscription_id} yet", counts=False)
         if await uow.subscriptions.is_known(event.subscription_id):
             return Done("unused-subscription")  # whoever opened it scheduled its release: none is due before its use
-        return self._release_unknown(event, uow)
-
-    async def _present(self, event: MegazordEvent, uow: UnitOfWork) -> Outcome:
-        if await uow.subscriptions.is_known(event.subscription_id):
-            return Done("roll-call: known")  # whoever made it known scheduled its release, too
-        return self._release_unknown(event, uow)
-
-    def _release_unknown(self, event: MegazordEvent, uow: UnitOfWork) -> Outcome:
-        if uow.age_ms < UNKNOWN_EVENT_PATIENCE_MS:
-            return Retry(UNKNOWN_EVENT_RETRY_S, f"nobody knows subscription {event.subscription_id} yet", counts=False)
         # It came to our own queue, so it is ours: what a crash between Megazord's answer and our commit leaves behind.
         uow.subscriptions.hold(event.subscription_id, event.robot_id)
         release_soon(event.robot_id, event.subscription_id, uow.call_ref, uow)
