@@ -45,6 +45,7 @@ _EXAMPLES: Mapping[str, JsonObject] = {
         f"campaign.{verb}": {"userId": "user-1", "campaignId": 1}
         for verb in ("run", "pause", "resume", "cancel", "status", "preview")
     },
+    "campaign.test-send": {"userId": "user-1", "campaignId": 1, "phoneNumber": "+999 00 0000001", "firstName": "Ann"},
     "campaign.retry": {"userId": "user-1", "campaignId": 1, "scope": "failed"},
     "contacts.import": {
         "userId": "user-1",

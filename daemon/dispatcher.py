@@ -7,7 +7,7 @@ on the queue, and `outcome_of` is the one place where surprises become outcomes.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Generic
 
@@ -109,7 +109,7 @@ class Dispatcher(Generic[Work]):
         await self._probe("after_handle")
         if isinstance(outcome, Done):
             entry = Entry(message.identity, "done", outcome.note, delivery.receive_count)
-            await self._books.commit(delivery, message, work, entry)
+            await self._books.commit(delivery, message, work, entry if route.is_journaled else None)
         return outcome
 
     def outcome_of(self, error: Exception) -> Outcome:
@@ -194,6 +194,7 @@ class Dispatcher(Generic[Work]):
     async def _reject(self, delivery: Delivery, identity: Identity, reject: Reject) -> None:
         before = await self._books.attempts(delivery)
         entry = Entry(identity, "rejected", f"{reject.kind}: {reject.reason}", before.attempts + 1)
+        await self._give_up(delivery, identity, reject)
         await self._tell_robot(delivery, identity, reject, entry)
         await self._probe("before_dead_letter")
         route = self._routes.get(identity.type)
@@ -201,6 +202,29 @@ class Dispatcher(Generic[Work]):
         await self._probe("after_dead_letter")
         await self._books.forget(delivery)
         _log.warning(LogEvent.MESSAGE_REJECTED, kind=reject.kind, reason=reject.reason, rejected_type=identity.type)
+
+    async def _give_up(self, delivery: Delivery, identity: Identity, reject: Reject) -> None:
+        """Let the family say what follows where its message is given up: something may wait for it for ever.
+
+        Whatever goes wrong here is logged: the message has to leave its queue.
+        """
+        route = self._routes.get(identity.type)
+        if route is None or route.gave_up is None:
+            return
+        try:
+            message = read(delivery, self._routes)
+            for _ in _PAUSES_AFTER_CONFLICT_S:
+                work = self._books.begin(delivery, identity)
+                await route.gave_up(message.command, reject.reason, work)
+                with suppress(Conflict):
+                    await self._books.finish(work)
+                    return
+        except MessageError:
+            return  # it can't be read, so nothing can wait for it by its name
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  see above
+            _log.exception(LogEvent.MESSAGE_FAILED, exc_info=error)
 
     async def _tell_robot(self, delivery: Delivery, identity: Identity, reject: Reject, entry: Entry) -> None:
         """The robot that a refused command names is waiting for an answer: give it one, and journal."""

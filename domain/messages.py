@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from domain.campaign_messages import CampaignCommand, CreateCampaign, RetryCampaign, ScheduleCampaign
+from domain.campaign_messages import CampaignCommand, CreateCampaign, RetryCampaign, ScheduleCampaign, TrialSend
 from domain.command_data import CommandData, Token
 from domain.contact_messages import AddOptOut, ImportContacts
 from domain.errors import MessageError
@@ -62,6 +62,7 @@ COMMANDS: Mapping[str, type[CommandData]] = {
     "campaign.status": CampaignCommand,
     "campaign.preview": CampaignCommand,
     "campaign.retry": RetryCampaign,
+    "campaign.test-send": TrialSend,
     "contacts.import": ImportContacts,
     "opt-out.add": AddOptOut,
 }

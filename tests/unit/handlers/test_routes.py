@@ -6,6 +6,7 @@ import pytest
 
 from domain.number import NumberRules
 from handlers.campaign_changes import HEAL, START, STEP
+from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
 from handlers.monitors import ALARM, CLOSE, OPEN, WINDOW, MonitorHandlers
 from handlers.routes import Families, Origin, routes
@@ -17,7 +18,8 @@ FAMILIES = Families(
     StatusCheckHandlers(NOBODY, NOBODY, NOBODY),
     SubscriptionHandlers(NOBODY, ()),
     MonitorHandlers(NOBODY, NOBODY),
-    CampaignHandlers(NOBODY, NOBODY, NumberRules(), NOBODY),
+    CampaignHandlers(NOBODY, NOBODY, NumberRules()),
+    CampaignSending(NOBODY, NOBODY, NumberRules(), NOBODY),
 )
 TABLE = routes(FAMILIES)
 
@@ -45,8 +47,10 @@ def test_every_type_names_its_handler_as_people_find_it() -> None:
         "campaign.preview": "CampaignHandlers.preview",
         "campaign.retry": "CampaignHandlers.retry",
         "campaign.start": "CampaignHandlers.start",
-        "campaign.step": "CampaignHandlers.step",
+        "campaign.test-send": "CampaignSending.test_send",
+        "campaign.step": "CampaignSending.step",
         "campaign.heal": "CampaignHandlers.heal",
+        "campaign.progress": "CampaignHandlers.progress",
         "contacts.import": "ContactHandlers.import_rows",
         "opt-out.add": "ContactHandlers.opt_out",
         "megazord.event": "SubscriptionHandlers.event",
