@@ -34,7 +34,8 @@ async def demo(*, as_json: bool, keep: bool, day: Sequence[Moment] = DAY) -> int
         questions = [moment.what for moment in day if isinstance(moment.what, Asks)]
         played = await home.played()
         wrong = [*await home.wrong(questions), *wrong_campaign(played)]
-        console.print("", _checks_table(home, questions), "", ledger_table(played), "", sep="\n")
+        console.print(f"\n[bold]What robot {ROBOT} asked, and what it was told[/]", _checks_table(home, questions))
+        console.print("\n[bold]What became of each contact of the campaign[/]", ledger_table(played), "")
         _conclude(home, played, wrong)
         if keep:
             console.print(f"The database is in {folder}", soft_wrap=True)
@@ -90,7 +91,7 @@ async def _happen(home: Home, moment: Moment) -> None:
 
 
 def _checks_table(home: Home, questions: Sequence[Asks]) -> Table:
-    table = plain_table(f"What robot {ROBOT} asked, and what it was told")
+    table = plain_table()
     for title in ("question", "told", "decided by", "next step"):
         table.add_column(title)
     for question, payload in zip(questions, home.endings(), strict=False):

@@ -42,7 +42,7 @@ async def read_ledger(database: Database) -> list[LedgerRow]:
 
 def ledger_table(played: Played) -> Table:
     """One row for each contact. People count from 1."""
-    table = plain_table("What became of each contact of the campaign")
+    table = plain_table()
     table.add_column("#", justify="right")
     for title in ("number", "name", "state", "when", "why"):
         table.add_column(title)
@@ -53,9 +53,9 @@ def ledger_table(played: Played) -> Table:
     return table
 
 
-def plain_table(title: str) -> Table:
-    """How the demo's tables look."""
-    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+def plain_table() -> Table:
+    """How the demo's tables look. Titles stand before them: rich would break one that is longer than its table."""
+    return Table(box=None, pad_edge=False, header_style="dim")
 
 
 def tally(played: Played) -> list[str]:
