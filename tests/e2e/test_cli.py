@@ -241,6 +241,7 @@ def test_the_demo_tells_the_day_as_json(tmp_path: Path) -> None:
     assert played.returncode == 0, played.stderr
     day = told(played)
     assert day["wrong"] == []
+    assert day["campaign"]["statuses"] == ["Completed"]
     texts = [line["text"] for line in day["story"]]
     verdicts = [word for text in texts for word in ("PASS", "FAIL") if text.startswith("tells") and word in text]
     assert verdicts == ["PASS", "PASS", "PASS", "FAIL"]
