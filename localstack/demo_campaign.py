@@ -107,6 +107,7 @@ _TOLD: tuple[tuple[str, JsonObject], ...] = (
         },
     ),
     ("campaign.resumed", {"status": "Running", "pauseReason": None, "sentCount": 3, "pendingCount": 5}),
+    ("campaign.progress", {"status": "Running", "sentCount": 6, "pendingCount": 2}),
     (
         "campaign.completed",
         {

@@ -51,8 +51,9 @@ TOLD = [
         lastProcessedContactIndex=3,
     ),
     result(5, "campaign.resumed", status="Running", pauseReason=None, sentCount=3, pendingCount=5),
+    result(6, "campaign.progress", status="Running", sentCount=6, pendingCount=2),
     result(
-        6,
+        7,
         "campaign.completed",
         status="Completed",
         totalContacts=8,
@@ -109,13 +110,13 @@ def test_what_is_as_it_must_be_is_not_complained_about() -> None:
         ),
         (replace(RIGHT, statuses=["Paused"]), ["the campaigns are ['Paused'], expected ['Completed']"]),
         (
-            replace(RIGHT, told=[*TOLD[:3], TOLD[5]]),
+            replace(RIGHT, told=[*TOLD[:3], TOLD[6]]),
             [
-                f"the robot was told {', '.join(KINDS[:3] + KINDS[5:])} of the campaign, expected {', '.join(KINDS)}",
+                f"the robot was told {', '.join(KINDS[:3] + KINDS[6:])} of the campaign, expected {', '.join(KINDS)}",
             ],
         ),
         (
-            replace(RIGHT, told=[*TOLD[:5], {**TOLD[5], "payload": {**TOLD[5]["payload"], "sentCount": 8}}]),
+            replace(RIGHT, told=[*TOLD[:6], {**TOLD[6], "payload": {**TOLD[6]["payload"], "sentCount": 8}}]),
             ["campaign.completed says sentCount 8, expected 7"],
         ),
         (
