@@ -95,14 +95,19 @@ async def build(settings: Settings, outside: Outside | None = None) -> AsyncIter
         await watch.begin()
         sqs = await stack.enter_async_context(open_sqs(settings))
         neighbours = [await stack.enter_async_context(_http()) for _ in ("megazord", "micro-managers")]
-        # Each send of as many as may be under way has a connection of its own, and so have its questions.
-        at_once = 3 * settings.campaigns.max_in_flight
-        limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once, keepalive_expiry=4)
-        neighbours.append(await stack.enter_async_context(_http(limits)))
+        neighbours += [await stack.enter_async_context(_http(limits)) for limits in _waha_limits(settings)]
         base = Base(settings, outside, database, sqs, gate, RowIds())
         rules = FileMonitors(settings.monitors.file)
         rules.look()
         yield _daemon(base, _families(base, neighbours, templates, rules), rules, watch)
+
+
+def _waha_limits(settings: Settings) -> tuple[httpx.Limits, httpx.Limits]:
+    """For questions, two at a time before each send, and for sends, which never use a connection again."""
+    at_once = settings.campaigns.max_in_flight
+    # Shorter than the 5 s after which Node closes what is idle.
+    questions = httpx.Limits(max_connections=2 * at_once, max_keepalive_connections=2 * at_once, keepalive_expiry=4)
+    return questions, httpx.Limits(max_connections=at_once, max_keepalive_connections=0)
 
 
 def _http(limits: httpx.Limits = _HTTP_LIMITS) -> httpx.AsyncClient:
@@ -114,7 +119,7 @@ def _families(
     base: Base, neighbours: Sequence[httpx.AsyncClient], templates: TemplateLibrary, rules: FileMonitors
 ) -> Families:
     settings, probe = base.settings, base.outside.probe
-    for_megazord, for_managers, for_waha = neighbours
+    for_megazord, for_managers, *for_waha = neighbours
     megazord = HttpMegazord(
         for_megazord,
         settings.megazord.base_url,
@@ -137,7 +142,7 @@ def _families(
     return Families(checks, subscriptions, monitors, *_campaigns(base, for_waha))
 
 
-def _campaigns(base: Base, http: httpx.AsyncClient) -> tuple[CampaignHandlers, CampaignSending]:
+def _campaigns(base: Base, http: Sequence[httpx.AsyncClient]) -> tuple[CampaignHandlers, CampaignSending]:
     settings, whatsapp, media = (
         base.settings.campaigns,
         _whatsapp(base, http),
@@ -152,14 +157,15 @@ def _campaigns(base: Base, http: httpx.AsyncClient) -> tuple[CampaignHandlers, C
     return campaigns, CampaignSending(whatsapp, media, rules, random.random, grace_ms)
 
 
-def _whatsapp(base: Base, http: httpx.AsyncClient) -> HttpWhatsApp | None:
+def _whatsapp(base: Base, http: Sequence[httpx.AsyncClient]) -> HttpWhatsApp | None:
     waha = base.settings.waha
     if waha.base_url is None:
         return None
     key = waha.api_key.get_secret_value() if waha.api_key else None
     patience = Patience(waha.connect_timeout_s, waha.send_timeout_s, waha.media_timeout_s, waha.timeout_s)
     heard, probe = base.gate.restored, base.outside.probe
-    return HttpWhatsApp(http, waha.base_url, key, patience=patience, probe=probe, heard=heard)
+    questions, sends = http
+    return HttpWhatsApp(questions, waha.base_url, key, sends=sends, patience=patience, probe=probe, heard=heard)
 
 
 def _daemon(base: Base, families: Families, rules: FileMonitors, watch: TemplateWatch) -> Daemon:

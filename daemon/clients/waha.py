@@ -37,7 +37,7 @@ _ANY_PATIENCE = Patience()
 
 
 class HttpWhatsApp:
-    """WAHA at one address. A send has a connection of its own; questions share theirs."""
+    """WAHA at one address. A send has a connection of its own; questions share theirs where `sends` sends."""
 
     def __init__(
         self,
@@ -45,12 +45,13 @@ class HttpWhatsApp:
         base_url: str,
         api_key: str | None = None,
         *,
+        sends: httpx.AsyncClient | None = None,
         patience: Patience = _ANY_PATIENCE,
         probe: Probe = unobserved,
         heard: Callable[[str], None] = unheard,
     ) -> None:
         connect_s = patience.connect_s
-        self._gateway = Gateway(http, base_url, api_key, connect_s=connect_s, probe=probe, heard=heard)
+        self._gateway = Gateway(http, base_url, api_key, connect_s=connect_s, sends=sends, probe=probe, heard=heard)
         self._patience = patience
         self._no_ids_until_s: dict[str, float] = {}
 
@@ -124,7 +125,8 @@ class HttpWhatsApp:
         """Whether WAHA knows this message; None where it can't tell for sure.
 
         False needs `since_ms`, before which it can't have been sent: then the chat's own list must reach back beyond
-        that and lack it. WAHA goes on with a send whose caller is gone: while one may be under way, False says nothing.
+        that, and hold nothing of ours since: an engine that went by another id has it under that one. WAHA goes on with
+        a send whose caller is gone: while one may be under way, False says nothing.
         """
         if _is_no_name(session) or _is_no_name(chat_id) or _is_no_name(message_id):
             return None
@@ -138,7 +140,7 @@ class HttpWhatsApp:
             return None
         if _holds(newest, message_id):
             return True
-        return False if since_ms is not None and _reaches_back(newest, since_ms - SLACK_MS) else None
+        return False if since_ms is not None and _is_silent_since(newest, since_ms - SLACK_MS) else None
 
     async def _json(self, path: str, wanted: str, call_ref: str | None, query: dict[str, str | int]) -> object:
         heard = await self._read(path, wanted, call_ref, query)
@@ -185,6 +187,7 @@ def _holds(messages: Sequence[object], message_id: str) -> bool:
     )
 
 
-def _reaches_back(messages: Sequence[object], to_ms: int) -> bool:
-    times = (mapping(message).get("timestamp") for message in messages)
-    return any(isinstance(at_s, int | float) and 0 < at_s * 1000 < to_ms for at_s in times)
+def _is_silent_since(messages: Sequence[object], since_ms: int) -> bool:
+    """Whether there are messages, and the time of each is known and before that. What has no id is no message."""
+    times = [mapping(each).get("timestamp") for each in messages if message_id_of(each) is not None]
+    return bool(times) and all(isinstance(at_s, int | float) and 0 < at_s * 1000 < since_ms for at_s in times)

@@ -116,8 +116,9 @@ class SqlCampaigns:
         """The campaigns are read first: whatever changes afterwards brings its timer along."""
         waiting = "status IN ('Scheduled', 'Running', 'Paused')"
         campaigns = [campaign_of(row) for row in await self._database.fetch(f"{_READ}WHERE {waiting} ORDER BY id")]
-        rows = await self._database.fetch("SELECT id, due_at_ms FROM timer WHERE type IN (?, ?, ?)", _TIMERS)
-        timers = {str(timer_id): int(due_at_ms or 0) for timer_id, due_at_ms in rows}
+        rows = await self._database.fetch("SELECT id, due_at_ms, claims FROM timer WHERE type IN (?, ?, ?)", _TIMERS)
+        # One that was claimed before is being tried again: its due time is no longer the campaign's.
+        timers = {str(timer_id): None if claims else int(due_at_ms or 0) for timer_id, due_at_ms, claims in rows}
         return [campaign for campaign in campaigns if _is_stray(campaign, timers)]
 
     async def counts(self, campaign_id: int) -> dict[RecipientState, int]:
@@ -228,10 +229,10 @@ class SqlCampaigns:
             self._collect(Write(_UPDATE_PACE, (pace, breaker, session, row.version), rows=1))
 
 
-def _is_stray(campaign: Campaign, timers: dict[str, int]) -> bool:
+def _is_stray(campaign: Campaign, timers: dict[str, int | None]) -> bool:
     match campaign.status:
         case CampaignStatus.SCHEDULED:
-            return timers.get(f"campaign.start:{campaign.id}", -1) != whole_second(campaign.scheduled_at_ms)
+            return timers.get(f"campaign.start:{campaign.id}", -1) not in (None, whole_second(campaign.scheduled_at_ms))
         case CampaignStatus.RUNNING:
             return f"campaign.step:{campaign.id}" not in timers
         case _:

@@ -18,7 +18,7 @@ from daemon.clients.waha import HttpWhatsApp
 from daemon.clients.waha_answers import message_id_of
 from daemon.clients.waha_http import Patience
 from domain.campaign_ports import Send, WhatsApp
-from domain.errors import ConfigError
+from domain.errors import ConfigError, Unavailable
 from domain.sending import Media, PauseReason, SendAnswer, SendVerdict, SessionState
 from domain.wire import JsonObject
 from localstack.clock import ManualClock
@@ -89,12 +89,18 @@ class Wire:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        said = self.says.pop(0) if len(self.says) > 1 else self.says[0]
         with suppress(ConnectionError, asyncio.IncompleteReadError):
-            if said != RESET_AT_ONCE:
-                self.seen.append(await read_request(reader))
-            await self._say(said, writer)
+            while await self._answer(reader, writer):
+                pass
         writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """True if both sides want to go on with this connection."""
+        said = self.says.pop(0) if len(self.says) > 1 else self.says[0]
+        if said != RESET_AT_ONCE:
+            self.seen.append(await read_request(reader))
+        await self._say(said, writer)
+        return b"Connection: keep-alive" in said and self.seen[-1].headers.get("connection") != "close"
 
     async def _say(self, said: bytes, writer: asyncio.StreamWriter) -> None:
         if said in (RESET, RESET_AT_ONCE):
@@ -410,8 +416,23 @@ async def test_a_send_carries_key_and_call_ref_and_no_id_unless_there_is_one(htt
     assert {"x-api-key", "call-ref"}.isdisjoint(second.headers)
 
 
-async def test_every_request_has_a_connection_of_its_own(http: httpx.AsyncClient) -> None:
+async def test_every_send_has_a_connection_of_its_own_and_questions_share_one(http: httpx.AsyncClient) -> None:
     """WAHA closes idle connections after 5 s: one that is used again in that moment would leave a message in doubt."""
+    kept = answer(200, {"name": SESSION, "status": "WORKING"}, Connection="keep-alive")
+    limits = httpx.Limits(max_connections=10, max_keepalive_connections=0)
+    async with saying(kept) as wire, httpx.AsyncClient(trust_env=False, limits=limits) as sends:
+        patient = HttpWhatsApp(http, wire.url, KEY, sends=sends)
+        for _ in range(3):
+            assert (await patient.session(SESSION, None)).pause is None
+            assert (await patient.send_text(to_chat(), TEXT)).verdict is SENT
+
+    assert wire.connections == 4
+
+
+async def test_without_a_client_for_sends_alone_every_request_has_a_connection_of_its_own(
+    http: httpx.AsyncClient,
+) -> None:
+    """An idle connection of a question would be used for a send."""
     kept = answer(200, {"name": SESSION, "status": "WORKING"}, Connection="keep-alive")
     async with saying(kept) as wire:
         patient = HttpWhatsApp(http, wire.url, KEY)
@@ -420,6 +441,57 @@ async def test_every_request_has_a_connection_of_its_own(http: httpx.AsyncClient
             assert (await patient.send_text(to_chat(), TEXT)).verdict is SENT
 
     assert wire.connections == 6
+
+
+async def test_a_send_that_comes_too_late_writes_no_byte(http: httpx.AsyncClient) -> None:
+    """The connection stands when it is asked whether the send may begin; it is closed without a request."""
+    asked = []
+
+    def may_begin() -> bool:
+        asked.append(True)
+        return False
+
+    async with saying(answer(201, {})) as wire:
+        heard = await HttpWhatsApp(http, wire.url, KEY).send_text(Send(SESSION, CHAT, "3EB0AA", None, may_begin), TEXT)
+
+    assert (heard.verdict, heard.code, heard.pause) == (NOT_SENT, "too-late", PauseReason.WAHA_UNREACHABLE)
+    assert asked == [True]
+    assert wire.seen == []
+
+
+async def test_a_user_s_first_session_is_found_by_its_metadata(client: HttpWhatsApp, waha: WahaSimulator) -> None:
+    """In the order in which WAHA tells them, stopped ones too; nobody else's, and none where there is none."""
+    waha.add_session("of-ben", owner="ben")
+    waha.add_session("of-ann-1", "STOPPED", owner="ann")
+    waha.add_session("of-ann-2", owner="ann")
+    assert [await client.session_of(owner, None) for owner in ("ann", "ben", "cleo")] == ["of-ann-1", "of-ben", None]
+
+
+@pytest.mark.parametrize("says", [answer(401), answer(500), answer(200, {"no": "list"}), answer(200), RESET])
+async def test_without_a_list_of_sessions_nobody_is_said_to_have_none(http: httpx.AsyncClient, says: bytes) -> None:
+    """A campaign must not fail because WAHA can't be asked: it waits."""
+    async with saying(says) as wire:
+        hasty = HttpWhatsApp(http, wire.url, KEY, patience=HASTE)
+        with pytest.raises(Unavailable, match="does not tell its sessions"):
+            await hasty.session_of("ann", None)
+
+
+async def test_odd_sessions_belong_to_nobody(http: httpx.AsyncClient) -> None:
+    """Without metadata, with a number as a user, without a name, or with one that leads elsewhere."""
+    odd = [7, {}, {"name": "a", "config": None}, {"name": "b", "config": {"metadata": {"user.id": 7}}}]
+    unnamed = [{"config": {"metadata": {"user.id": "ann"}}}, {"name": "..", "config": {"metadata": {"user.id": "ann"}}}]
+    good = {"name": "good", "config": {"metadata": {"user.id": "ann"}}}
+    async with saying(answer(200, [*odd, *unnamed, good])) as wire:
+        assert await HttpWhatsApp(http, wire.url, KEY).session_of("ann", None) == "good"
+    assert wire.seen[0].target == "/api/sessions?all=true"
+
+
+async def test_session_and_id_are_asked_for_at_the_same_time(client: HttpWhatsApp, waha: WahaSimulator) -> None:
+    """Both come back together; a file needs no id, and none is asked for."""
+    ready = await client.ready(SESSION, "call-1", with_id=True)
+    assert (ready.state.status, ready.message_id) == ("WORKING", waha.records.issued_ids[0])
+    assert (await client.ready(SESSION, "call-1", with_id=False)).message_id is None
+    assert len(waha.records.issued_ids) == 1
 
 
 @pytest.mark.parametrize(
@@ -846,6 +918,14 @@ async def test_an_unknown_message_is_false_only_where_the_chat_proves_it(
     assert await client.was_sent(SESSION, CHAT, "3EB0AA", None, START_MS + 30_000) is None
     assert await client.was_sent(SESSION, CHAT, "3EB0AA", None, later_ms) is False
     assert await client.was_sent(SESSION, CHAT, "3EB000", None, later_ms) is True
+
+
+async def test_a_message_of_ours_since_then_may_be_the_one(client: HttpWhatsApp, waha: WahaSimulator) -> None:
+    """An engine that goes by an id of its own has it under that one: nobody says that it was not sent."""
+    waha.remember(SESSION, CHAT, "an older text", START_MS - 3_600_000)
+    assert await client.was_sent(SESSION, CHAT, "3EB0AA", None, START_MS) is False
+    await client.send_text(to_chat(), TEXT)
+    assert await client.was_sent(SESSION, CHAT, "3EB0AA", None, START_MS) is None
 
 
 @pytest.mark.parametrize(
