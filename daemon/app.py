@@ -13,6 +13,7 @@ import structlog
 from daemon import topology
 from daemon.clients.megazord import HttpMegazord, Own
 from daemon.clients.micro_managers import HttpMicroManagers
+from daemon.clients.slack import HttpSlack
 from daemon.clients.waha import HttpWhatsApp
 from daemon.clients.waha_http import Patience
 from daemon.clock import SystemClock
@@ -48,6 +49,7 @@ from daemon.template_watch import TemplateWatch
 from daemon.timers import TimerPace, Timers
 from domain.number import NumberRules
 from domain.ports import Clock
+from handlers.alerts import AlertHandlers
 from handlers.campaigns import CampaignHandlers
 from handlers.monitors import MonitorHandlers
 from handlers.routes import Families, routes
@@ -55,6 +57,7 @@ from handlers.status_checks import StatusCheckHandlers
 from handlers.subscriptions import SubscriptionHandlers
 
 _log = structlog.get_logger()
+_NEIGHBOURS = ("megazord", "micro-managers", "waha", "slack")
 # The library's own 100, of which it keeps 20: it would close one after nearly every request, and look at all of them
 # for each of all waiting requests, which costs more than the request.
 _HTTP_LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=20)
@@ -92,7 +95,7 @@ async def build(settings: Settings, outside: Outside | None = None) -> AsyncIter
         watch = TemplateWatch(settings.templates.folder, templates, gate, every_s=settings.templates.reload_every_s)
         await watch.begin()
         sqs = await stack.enter_async_context(open_sqs(settings))
-        neighbours = [await stack.enter_async_context(_http()) for _ in ("megazord", "micro-managers", "waha")]
+        neighbours = [await stack.enter_async_context(_http()) for _ in _NEIGHBOURS]
         base = Base(settings, outside, database, sqs, gate, RowIds())
         rules = FileMonitors(settings.monitors.file)
         rules.look()
@@ -108,7 +111,7 @@ def _families(
     base: Base, neighbours: Sequence[httpx.AsyncClient], templates: TemplateLibrary, rules: FileMonitors
 ) -> Families:
     settings, probe = base.settings, base.outside.probe
-    for_megazord, for_managers, for_waha = neighbours
+    for_megazord, for_managers, for_waha, for_slack = neighbours
     megazord = HttpMegazord(
         for_megazord,
         settings.megazord.base_url,
@@ -128,7 +131,16 @@ def _families(
     monitors = MonitorHandlers(megazord, rules)
     listeners = (checks, monitors)
     subscriptions = SubscriptionHandlers(megazord, listeners, settings.megazord.roll_call_event)
-    return Families(checks, subscriptions, monitors, _campaigns(base, for_waha))
+    alerts = AlertHandlers(_slack(base, for_slack))
+    return Families(checks, subscriptions, monitors, _campaigns(base, for_waha), alerts=alerts)
+
+
+def _slack(base: Base, http: httpx.AsyncClient) -> HttpSlack | None:
+    slack, heard = base.settings.slack, base.gate.restored
+    if slack.webhook_url is None:
+        return None
+    url = slack.webhook_url.get_secret_value()
+    return HttpSlack(http, url, timeout_s=slack.timeout_s, probe=base.outside.probe, heard=heard)
 
 
 def _campaigns(base: Base, http: httpx.AsyncClient) -> CampaignHandlers:

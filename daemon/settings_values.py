@@ -89,7 +89,8 @@ def _database(value: str) -> str:
     return value
 
 
-def _service_url(value: str) -> str:
+def service_url(value: str) -> str:
+    """The URL of a service, without a slash at the end. Raises ValueError, never with the URL in it."""
     scheme, _, rest = value.partition("://")
     if scheme not in {"http", "https"} or not rest.strip("/"):
         raise ValueError("expected a URL that begins with http:// or https://")
@@ -100,7 +101,7 @@ def _service_url(value: str) -> str:
 
 def _robot_prefix(value: str) -> str:
     if "://" in value:
-        _service_url(value)
+        service_url(value)
         return value
     plain = value.replace("-", "").replace("_", "")
     if len(value) > 70 or not (plain.isalnum() and plain.isascii()):  # noqa: PLR2004  SQS allows 80, a robot id takes 10
@@ -135,7 +136,7 @@ SecondsOrUnset = Annotated[float | None, BeforeValidator(_not_a_switch)]
 AnyCase = BeforeValidator(_lower)
 QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
 RobotPrefix = Annotated[str, AfterValidator(_robot_prefix)]
-ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+ServiceUrl = Annotated[str, AfterValidator(service_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_database)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
 Folder = Annotated[Path, AfterValidator(_folder)]
