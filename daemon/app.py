@@ -33,6 +33,7 @@ from daemon.probe import Probe, unobserved
 from daemon.relay import Relay, RelayPace
 from daemon.settings import Settings
 from daemon.settings_campaigns import breaker_rules, pace_rules, sending_window
+from daemon.settings_values import read_queue_names
 from daemon.sqs import Sqs
 from daemon.store.bodies import SqlBodies
 from daemon.store.books import SqlBooks
@@ -221,6 +222,7 @@ def _dispatcher(base: Base, families: Families, around: Surroundings) -> Dispatc
         first_s=consumer.backoff_first_s,
         cap_s=consumer.backoff_cap_s,
         handler_timeout_s=consumer.handler_timeout_s,
+        reply_queues=read_queue_names(settings.queues.reply_queues),
     )
     return Dispatcher(
         routes(families),

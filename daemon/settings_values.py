@@ -1,5 +1,6 @@
 """What settings are made of: the base of all sections, and kinds of value with a check that a bound can't express."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+_QUEUE_NAME = re.compile(r"^[A-Za-z0-9_-]{1,80}$")
 
 
 class Section(BaseModel):
@@ -109,6 +112,19 @@ def _robot_prefix(value: str) -> str:
     return value
 
 
+def read_queue_names(text: str) -> frozenset[str]:
+    """`answers, billing-answers`; empty means none. Raises ValueError."""
+    names = [name.strip() for name in text.split(",")] if text.strip() else []
+    if not all(_QUEUE_NAME.fullmatch(name) for name in names):
+        raise ValueError("expected names of queues with commas between them: letters, digits, - and _ (at most 80)")
+    return frozenset(names)
+
+
+def _queue_names(value: str) -> str:
+    read_queue_names(value)
+    return value
+
+
 def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -134,7 +150,8 @@ CountOrUnset = Annotated[int | None, BeforeValidator(_not_a_switch)]
 Seconds = Annotated[float, BeforeValidator(_not_a_switch)]
 SecondsOrUnset = Annotated[float | None, BeforeValidator(_not_a_switch)]
 AnyCase = BeforeValidator(_lower)
-QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
+QueueName = Annotated[str, Field(pattern=_QUEUE_NAME.pattern)]
+QueueNames = Annotated[str, AfterValidator(_queue_names)]
 RobotPrefix = Annotated[str, AfterValidator(_robot_prefix)]
 ServiceUrl = Annotated[str, AfterValidator(service_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_database)]
