@@ -14,6 +14,7 @@ from daemon import topology
 from daemon.campaign_keeper import CampaignKeeper
 from daemon.clients.megazord import HttpMegazord, Own
 from daemon.clients.micro_managers import HttpMicroManagers
+from daemon.clients.slack import HttpSlack
 from daemon.clients.waha import HttpWhatsApp
 from daemon.clients.waha_http import Patience
 from daemon.clock import SystemClock
@@ -33,6 +34,7 @@ from daemon.probe import Probe, unobserved
 from daemon.relay import Relay, RelayPace
 from daemon.settings import Settings
 from daemon.settings_campaigns import breaker_rules, pace_rules, sending_window
+from daemon.settings_values import read_queue_names
 from daemon.sqs import Sqs
 from daemon.store.bodies import SqlBodies
 from daemon.store.books import SqlBooks
@@ -49,6 +51,7 @@ from daemon.template_watch import TemplateWatch
 from daemon.timers import TimerPace, Timers
 from domain.number import NumberRules
 from domain.ports import Clock
+from handlers.alerts import AlertHandlers
 from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
 from handlers.monitors import MonitorHandlers
@@ -96,6 +99,7 @@ async def build(settings: Settings, outside: Outside | None = None) -> AsyncIter
         sqs = await stack.enter_async_context(open_sqs(settings))
         neighbours = [await stack.enter_async_context(_http()) for _ in ("megazord", "micro-managers")]
         neighbours += [await stack.enter_async_context(_http(limits)) for limits in _waha_limits(settings)]
+        neighbours.append(await stack.enter_async_context(_http()))  # Slack
         base = Base(settings, outside, database, sqs, gate, RowIds())
         rules = FileMonitors(settings.monitors.file)
         rules.look()
@@ -119,7 +123,7 @@ def _families(
     base: Base, neighbours: Sequence[httpx.AsyncClient], templates: TemplateLibrary, rules: FileMonitors
 ) -> Families:
     settings, probe = base.settings, base.outside.probe
-    for_megazord, for_managers, *for_waha = neighbours
+    for_megazord, for_managers, *for_waha, for_slack = neighbours
     megazord = HttpMegazord(
         for_megazord,
         settings.megazord.base_url,
@@ -139,7 +143,16 @@ def _families(
     monitors = MonitorHandlers(megazord, rules)
     listeners = (checks, monitors)
     subscriptions = SubscriptionHandlers(megazord, listeners, settings.megazord.roll_call_event)
-    return Families(checks, subscriptions, monitors, *_campaigns(base, for_waha))
+    alerts = AlertHandlers(_slack(base, for_slack))
+    return Families(checks, subscriptions, monitors, *_campaigns(base, for_waha), alerts=alerts)
+
+
+def _slack(base: Base, http: httpx.AsyncClient) -> HttpSlack | None:
+    slack, heard = base.settings.slack, base.gate.restored
+    if slack.webhook_url is None:
+        return None
+    url = slack.webhook_url.get_secret_value()
+    return HttpSlack(http, url, timeout_s=slack.timeout_s, probe=base.outside.probe, heard=heard)
 
 
 def _campaigns(base: Base, http: Sequence[httpx.AsyncClient]) -> tuple[CampaignHandlers, CampaignSending]:
@@ -251,6 +264,7 @@ def _dispatcher(base: Base, families: Families, around: Surroundings) -> Dispatc
         first_s=consumer.backoff_first_s,
         cap_s=consumer.backoff_cap_s,
         handler_timeout_s=consumer.handler_timeout_s,
+        reply_queues=read_queue_names(settings.queues.reply_queues),
     )
     return Dispatcher(
         routes(families),

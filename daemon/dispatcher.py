@@ -41,6 +41,7 @@ class Policy:
     unavailable_cap_s: float = 20.0  # a dependency that is back is found within I8's 30 s
     handler_timeout_s: float = 30.0
     unexplained_receives: int = 10  # received, yet never an outcome of ours: it probably kills the process
+    reply_queues: frozenset[str] = frozenset()  # where senders may want their answers
 
 
 class Dispatcher(Generic[Work]):
@@ -101,6 +102,8 @@ class Dispatcher(Generic[Work]):
             return Done("duplicate")
         if await self._kills_the_process(delivery):  # asked only now: a handled message may come as often as it likes
             return Reject("received again and again without ever reaching an outcome", "crash-loop")
+        if message.reply_to is not None and message.reply_to not in self._policy.reply_queues:
+            raise RuleViolation(f"{message.reply_to} is none of queues.reply_queues", kind="reply-queue")
         await self._probe("after_seen")
         work = self._books.begin(delivery, message.identity)
         route = self._routes[message.type]
@@ -227,13 +230,16 @@ class Dispatcher(Generic[Work]):
             _log.exception(LogEvent.MESSAGE_FAILED, exc_info=error)
 
     async def _tell_robot(self, delivery: Delivery, identity: Identity, reject: Reject, entry: Entry) -> None:
-        """The robot that a refused command names is waiting for an answer: give it one, and journal."""
-        if delivery.reads != COMMANDS or identity.robot_id is None:
+        """The robot or the queue that a refused command names is waiting for an answer: give it one, and journal."""
+        is_allowed = identity.reply_to in self._policy.reply_queues  # a queue that is not gets no error about it either
+        to = identity if is_allowed else replace(identity, reply_to=None)
+        about = (identity.type, identity.source, identity.id)
+        told = error_result(to, about, reject.kind, reject.reason, identity.call_ref)
+        if delivery.reads != COMMANDS or told is None:
             await self._books.note(delivery, entry)
             return
         work = self._books.begin(delivery, identity)
-        about = (identity.type, identity.source, identity.id)
-        work.publish(error_result(identity.robot_id, about, reject.kind, reject.reason, identity.call_ref))
+        work.publish(told)
         await self._books.note_rejected(delivery, work, entry)
 
     async def _kills_the_process(self, delivery: Delivery) -> bool:

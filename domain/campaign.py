@@ -79,11 +79,6 @@ class Campaign:
         """Whether nothing more is sent, unless somebody asks for a retry."""
         return self.status in (CampaignStatus.COMPLETED, CampaignStatus.FAILED, CampaignStatus.CANCELLED)
 
-    @property
-    def has_a_listener(self) -> bool:
-        """Whether anybody is told what becomes of it."""
-        return self.robot_id is not None or self.reply_to is not None
-
     def started(self, total: int, now_ms: int) -> "Campaign":
         """Running over `total` frozen recipients. The first start counts; a later one keeps its time."""
         started_at_ms = now_ms if self.started_at_ms is None else self.started_at_ms

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from domain.command_data import CommandData, Owner, Token
+from domain.command_data import Answered, CommandData, Owner, Token
 from domain.sending_window import MOST_EXCLUDED, SendingWindow
-from domain.wire import RobotId, RowId, WireTime
+from domain.wire import RowId, WireTime
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -60,7 +60,7 @@ def _minute(clock: str) -> int:
     return int(hours) * 60 + int(minutes)
 
 
-class CreateCampaign(CommandData):
+class CreateCampaign(Answered):
     """`campaign.create`: send a text, with a file or without, to everybody on a list, at its time.
 
     Without a `session` it goes out by the first one that its user has when it starts.
@@ -76,10 +76,9 @@ class CreateCampaign(CommandData):
     scheduled_at: WireTime
     expires_after_s: int | None = Field(default=None, strict=True, ge=60, le=366 * 86_400)
     window: Window | None = None
-    robot_id: RobotId | None = None
 
 
-class ScheduleCampaign(CommandData):
+class ScheduleCampaign(Answered):
     """`campaign.schedule`: move the start of a campaign that has not begun."""
 
     user_id: Owner
@@ -87,14 +86,14 @@ class ScheduleCampaign(CommandData):
     scheduled_at: WireTime
 
 
-class CampaignCommand(CommandData):
+class CampaignCommand(Answered):
     """`campaign.run`, `.pause`, `.resume`, `.cancel`, `.status` and `.preview`: which campaign, and whose it is."""
 
     user_id: Owner
     campaign_id: RowId
 
 
-class RetryCampaign(CommandData):
+class RetryCampaign(Answered):
     """`campaign.retry`: send again to those in one state; those of whom nobody knows only by this explicit word."""
 
     user_id: Owner
@@ -102,7 +101,7 @@ class RetryCampaign(CommandData):
     scope: Literal["failed", "unknown", "pending"] = "failed"
 
 
-class TrialSend(CommandData):
+class TrialSend(Answered):
     """`campaign.test-send`: send a campaign's message to one person now, outside of its ledger."""
 
     user_id: Owner

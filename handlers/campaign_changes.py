@@ -1,13 +1,14 @@
 """What every use case of campaigns does with a change: save it, tell of it, move its timers."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
+from domain.alerts import raise_alert
 from domain.campaign import Campaign, CampaignStatus, Counts, Recipient, RecipientState, campaign_payload
+from domain.campaign_alerts import failed_alert, paused_alert
 from domain.campaign_messages import HealCampaign, ProgressOfCampaign, StartCampaign, StepCampaign
 from domain.campaign_ports import PaceRow, WhatsApp
 from domain.errors import RuleViolation
-from domain.messages import Result, reply_id
+from domain.messages import Addressed, reply_id, result_to
 from domain.number import Number, NumberRules
 from domain.number_breaker import Stop
 from domain.outcome import Done, Outcome
@@ -52,9 +53,9 @@ def check_schedule(scheduled_at_ms: int, now_ms: int) -> None:
         raise RuleViolation("scheduledAt lies more than ten years ahead", kind="far-future")
 
 
-async def already(campaign: Campaign, uow: UnitOfWork) -> Outcome:
+async def already(command: Addressed, campaign: Campaign, uow: UnitOfWork) -> Outcome:
     """What was asked for is so: only tell it."""
-    reply(campaign, await uow.campaigns.counts(campaign.id), uow)
+    reply(command, campaign, await uow.campaigns.counts(campaign.id), uow)
     return Done(f"campaign {campaign.id} is {campaign.status} already")
 
 
@@ -66,14 +67,19 @@ def handled(campaign: Campaign, recipient: Recipient, at_ms: int, uow: UnitOfWor
     return Done(f"campaign {campaign.id} handled contact {recipient.position}")
 
 
-async def paused(campaign: Campaign, stop: Stop, position: int | None, uow: UnitOfWork) -> Outcome:
+async def paused(
+    campaign: Campaign, stop: Stop, position: int | None, uow: UnitOfWork, command: Addressed | None = None
+) -> Outcome:
     """Collect a pause at the contact `position`; one that heals by itself gets a timer that looks."""
     stopped = campaign.paused(stop.reason, stop.detail, position, uow.now_ms)
     for timer_type in (STEP, PROGRESS):
         uow.cancel_timer(timer_type, str(campaign.id))
     if stop.reason.heals_by_itself:
         uow.schedule(heal_timer(stopped, uow.now_ms + HEAL_EVERY_MS))
-    tell(stopped, await uow.campaigns.counts(campaign.id), "campaign.paused", uow)
+    alert = paused_alert(stopped, stop)
+    if alert is not None:
+        await raise_alert(alert, uow)
+    tell(stopped, await uow.campaigns.counts(campaign.id), "campaign.paused", uow, command=command)
     return Done(f"campaign {campaign.id} paused: {stop.reason}")
 
 
@@ -82,7 +88,13 @@ def save_number(session: str, number: Number, uow: UnitOfWork) -> None:
     uow.campaigns.save_pace(session, PaceRow(number.pace_row, number.breaker_row, number.version))
 
 
-async def ended(campaign: Campaign, status: CampaignStatus, detail: str | None, uow: UnitOfWork) -> Outcome:
+async def ended(
+    campaign: Campaign,
+    status: CampaignStatus,
+    detail: str | None,
+    uow: UnitOfWork,
+    command: Addressed | None = None,
+) -> Outcome:
     """Collect the end, with all timers gone; whom an intent without an answer is about is UNKNOWN then."""
     over = campaign.ended(status, uow.now_ms, detail)
     for timer_type in (START, STEP, HEAL, PROGRESS):
@@ -91,27 +103,50 @@ async def ended(campaign: Campaign, status: CampaignStatus, detail: str | None, 
     if unanswered := counts.pop(RecipientState.SENDING, 0):
         uow.campaigns.doubt(campaign.id, _STOPPED, uow.now_ms)
         counts[RecipientState.UNKNOWN] = counts.get(RecipientState.UNKNOWN, 0) + unanswered
-    tell(over, counts, f"campaign.{status.value.lower()}", uow)
+    if status is CampaignStatus.FAILED:
+        await raise_alert(failed_alert(over, detail), uow)
+    tell(over, counts, f"campaign.{status.value.lower()}", uow, command=command)
     return Done(f"campaign {campaign.id} {status}")
 
 
-def tell(campaign: Campaign, counts: Counts, kind: str, uow: UnitOfWork, more: JsonObject | None = None) -> None:
-    """Save a change and tell of it, with `more` beside its counts; the id counts what was told."""
+def tell(
+    campaign: Campaign,
+    counts: Counts,
+    kind: str,
+    uow: UnitOfWork,
+    more: JsonObject | None = None,
+    command: Addressed | None = None,
+) -> None:
+    """Save a change and tell of it, with `more` beside its counts; the id counts what was told.
+
+    Whom the command names that wanted it is answered too.
+    """
     told = replace(campaign, notices=campaign.notices + 1)
     uow.campaigns.save(told)
     payload = {**campaign_payload(told, counts), **(more or {})}
-    publish(told, f"campaign-{told.id}-{told.notices}", kind, payload, uow)
+    publish(told, campaign, f"campaign-{told.id}-{told.notices}", kind, payload, uow)
+    if command is not None and names_somebody(command):
+        publish(command, campaign, reply_id(uow.source, uow.id), "campaign.current", payload, uow)
 
 
-def reply(campaign: Campaign, counts: Mapping[RecipientState, int], uow: UnitOfWork) -> None:
-    """Collect the answer to a command: the campaign as it stands."""
-    publish(campaign, reply_id(uow.source, uow.id), "campaign.current", campaign_payload(campaign, counts), uow)
+def reply(command: Addressed, campaign: Campaign, counts: Counts, uow: UnitOfWork) -> None:
+    """Collect the answer to a command: the campaign as it stands, for whom the command names, else the campaign."""
+    to = command if names_somebody(command) else campaign
+    publish(to, campaign, reply_id(uow.source, uow.id), "campaign.current", campaign_payload(campaign, counts), uow)
 
 
-def publish(campaign: Campaign, identity: str, kind: str, payload: JsonObject, uow: UnitOfWork) -> None:
-    """Collect a result for the campaign's robot, if it named one."""
-    if campaign.robot_id is not None:
-        uow.publish(Result(campaign.robot_id, identity, kind, "", payload, campaign.call_ref or uow.call_ref))
+def names_somebody(to: Addressed) -> bool:
+    """Whether there is anybody to be told."""
+    return to.robot_id is not None or to.reply_to is not None
+
+
+def publish(
+    to: Addressed, campaign: Campaign, identity: str, kind: str, payload: JsonObject, uow: UnitOfWork
+) -> None:
+    """Collect a result of a campaign for whom `to` names, if anybody."""
+    result = result_to(to, identity, kind, payload, campaign.call_ref or uow.call_ref)
+    if result is not None:
+        uow.publish(result)
 
 
 def start_timer(campaign: Campaign) -> Timer:

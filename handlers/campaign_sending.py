@@ -24,6 +24,7 @@ from handlers.campaign_changes import (
     ended,
     gateway,
     handled,
+    names_somebody,
     number_of,
     own,
     paused,
@@ -220,7 +221,7 @@ class CampaignSending:
         send_id = reply_id(uow.source, uow.id)
         known = await uow.trial_sends.get(send_id)
         if known is not None:
-            return await self._look_up_test(campaign, known, uow)
+            return await self._look_up_test(command, campaign, known, uow)
         chat_id = address_of(command.phone_number or command.chat_id or "")[1]
         if chat_id in await uow.contacts.opted_out([chat_id]):
             raise RuleViolation("this person asked not to be written to", kind="opted-out")
@@ -246,26 +247,29 @@ class CampaignSending:
         await uow.commit_now()
         person = Recipient(campaign.id, -1, 0, sent.chat_id, command.first_name, message_id=sent.message_id)
         answer = await self._deliver(campaign, person, media, uow)
-        return self._tell_test(campaign, sent, answer, uow)
+        return self._tell_test(command, campaign, sent, answer, uow)
 
-    async def _look_up_test(self, campaign: Campaign, sent: TrialSent, uow: UnitOfWork) -> Outcome:
+    async def _look_up_test(self, command: TrialSend, campaign: Campaign, sent: TrialSent, uow: UnitOfWork) -> Outcome:
         """The same command again: what is known of it, and of a crash what the messenger knows."""
         if sent.state is not _SENDING:
-            return self._tell_test(campaign, sent, None, uow)
+            return self._tell_test(command, campaign, sent, None, uow)
         was_sent = sent.message_id is not None and await gateway(self.whatsapp).was_sent(
             campaign.session, sent.chat_id, sent.message_id, uow.call_ref
         )
         answer = SendAnswer(SendVerdict.SENT) if was_sent else SendAnswer(SendVerdict.UNKNOWN, "crashed", _LEFT)
-        return self._tell_test(campaign, sent, answer, uow)
+        return self._tell_test(command, campaign, sent, answer, uow)
 
-    def _tell_test(self, campaign: Campaign, sent: TrialSent, answer: SendAnswer | None, uow: UnitOfWork) -> Outcome:
+    def _tell_test(
+        self, command: TrialSend, campaign: Campaign, sent: TrialSent, answer: SendAnswer | None, uow: UnitOfWork
+    ) -> Outcome:
         if answer is not None:
             state = RecipientState(answer.verdict.value) if answer.verdict in _ENDS else RecipientState.FAILED
             code, detail = answer.code or None, answer.detail[:512] or None
             sent = replace(sent, state=state, waha_id=answer.waha_id, error_code=code, error_detail=detail)
             uow.trial_sends.settle(sent)
         payload = {"campaignId": campaign.id, "state": sent.state.value, "error": sent.error_detail}
-        publish(campaign, reply_id(uow.source, uow.id), "campaign.test-sent", payload, uow)
+        to = command if names_somebody(command) else campaign
+        publish(to, campaign, reply_id(uow.source, uow.id), "campaign.test-sent", payload, uow)
         return Done(f"test send of campaign {campaign.id}: {sent.state}")
 
 

@@ -20,7 +20,7 @@ from domain.campaign_messages import (
 from domain.campaign_ports import MediaFiles, WhatsApp
 from domain.contacts import personal, unknown_placeholders
 from domain.errors import RuleViolation
-from domain.messages import reply_id
+from domain.messages import Addressed, reply_id
 from domain.number import Number, NumberRules
 from domain.number_breaker import Stop, may_resume
 from domain.outcome import Done, Outcome
@@ -38,6 +38,7 @@ from handlers.campaign_changes import (
     gateway,
     heal_timer,
     must_be,
+    names_somebody,
     number_of,
     own,
     paused,
@@ -89,12 +90,13 @@ class CampaignHandlers:
             created_at_ms=uow.now_ms,
             total_contacts=contact_list.contact_count,
             robot_id=command.robot_id,
+            reply_to=command.reply_to,
             call_ref=uow.call_ref,
             window=window,
         )
         uow.campaigns.add(campaign)
         uow.schedule(start_timer(campaign))
-        reply(campaign, {}, uow)
+        reply(command, campaign, {}, uow)
         return Done(f"campaign {campaign.id} scheduled")
 
     async def schedule(self, command: ScheduleCampaign, uow: UnitOfWork) -> Outcome:
@@ -106,16 +108,16 @@ class CampaignHandlers:
         moved = replace(campaign, scheduled_at_ms=scheduled_at_ms)
         uow.campaigns.save(moved)
         uow.schedule(start_timer(moved))
-        reply(moved, {}, uow)
+        reply(command, moved, {}, uow)
         return Done(f"campaign {campaign.id} scheduled")
 
     async def run(self, command: CampaignCommand, uow: UnitOfWork) -> Outcome:
         """Start a scheduled campaign now."""
         campaign = await own(command.user_id, command.campaign_id, uow)
         if campaign.status is CampaignStatus.RUNNING:
-            return await already(campaign, uow)
+            return await already(command, campaign, uow)
         must_be(campaign, CampaignStatus.SCHEDULED)
-        return await self._start(campaign, uow)
+        return await self._start(campaign, uow, command)
 
     async def start(self, timer: StartCampaign, uow: UnitOfWork) -> Outcome:
         """Its time has come, or passed while nobody was there."""
@@ -128,15 +130,16 @@ class CampaignHandlers:
             return await ended(campaign, CampaignStatus.FAILED, detail, uow)
         return await self._start(campaign, uow)
 
-    async def _start(self, campaign: Campaign, uow: UnitOfWork) -> Outcome:
+    async def _start(self, campaign: Campaign, uow: UnitOfWork, command: Addressed | None = None) -> Outcome:
         """Claim it and freeze its recipients in one transaction: of two starts at once, one finds a Conflict."""
         session = campaign.session or await gateway(self.whatsapp).session_of(campaign.owner, uow.call_ref)
         if session is None:
             detail = f"user {campaign.owner} has no WhatsApp session"
-            return await ended(campaign, CampaignStatus.FAILED, detail, uow)
+            return await ended(campaign, CampaignStatus.FAILED, detail, uow, command)
         contacts = await uow.campaigns.contacts_of(campaign.contact_list_id)
         if contacts == 0:
-            return await ended(campaign.started(0, uow.now_ms), CampaignStatus.COMPLETED, "no contacts", uow)
+            over = campaign.started(0, uow.now_ms)
+            return await ended(over, CampaignStatus.COMPLETED, "no contacts", uow, command)
         started = replace(campaign.started(contacts, uow.now_ms), session=session)
         number = number_of(self.rules, await uow.campaigns.pace(session))
         uow.campaigns.freeze(started, contacts)
@@ -148,11 +151,11 @@ class CampaignHandlers:
             "warnings": list(warnings),
             "estimatedEnd": iso(number.estimate(contacts, uow.now_ms, started.window)),
         }
-        tell(started, {RecipientState.PENDING: contacts}, "campaign.started", uow, more)
+        tell(started, {RecipientState.PENDING: contacts}, "campaign.started", uow, more, command)
         return Done("; ".join((f"campaign {campaign.id} started with {contacts} contacts", *warnings)))
 
     def _schedule_progress(self, campaign: Campaign, uow: UnitOfWork) -> None:
-        if self.progress_every_ms and campaign.has_a_listener:
+        if self.progress_every_ms and names_somebody(campaign):
             uow.schedule(progress_timer(campaign, uow.now_ms + self.progress_every_ms))
 
     async def progress(self, timer: ProgressOfCampaign, uow: UnitOfWork) -> Outcome:
@@ -164,7 +167,7 @@ class CampaignHandlers:
         counts = await uow.campaigns.counts(campaign.id)
         ends_ms = number.estimate(counts.get(RecipientState.PENDING, 0), uow.now_ms, campaign.window)
         payload = {**campaign_payload(campaign, counts), "estimatedEnd": iso(ends_ms)}
-        publish(campaign, reply_id(uow.source, uow.id), "campaign.progress", payload, uow)
+        publish(campaign, campaign, reply_id(uow.source, uow.id), "campaign.progress", payload, uow)
         self._schedule_progress(campaign, uow)
         return Done(f"campaign {campaign.id} told how far it is")
 
@@ -191,22 +194,23 @@ class CampaignHandlers:
         """Stop before the next send, also inside a wait."""
         campaign = await own(command.user_id, command.campaign_id, uow)
         if campaign.status is CampaignStatus.PAUSED:
-            return await already(campaign, uow)
+            return await already(command, campaign, uow)
         must_be(campaign, CampaignStatus.RUNNING)
         pending = await uow.campaigns.in_state(campaign.id, RecipientState.PENDING, 1)
         position = pending[0].position if pending else None
-        return await paused(campaign, Stop(PauseReason.OPERATOR, "paused by its user"), position, uow)
+        stop = Stop(PauseReason.OPERATOR, "paused by its user")
+        return await paused(campaign, stop, position, uow, command)
 
     async def resume(self, command: CampaignCommand, uow: UnitOfWork) -> Outcome:
         """Go on at exactly the contact that is next in the ledger."""
         campaign = await own(command.user_id, command.campaign_id, uow)
         if campaign.status is CampaignStatus.RUNNING:
-            return await already(campaign, uow)
+            return await already(command, campaign, uow)
         must_be(campaign, CampaignStatus.PAUSED)
         number = await self._number(campaign.session, uow)
         if number.version:
             save_number(campaign.session, number.resumed(), uow)
-        return await self._resume(campaign, uow)
+        return await self._resume(campaign, uow, command)
 
     async def _number(self, session: str, uow: UnitOfWork) -> Number:
         return number_of(self.rules, await uow.campaigns.pace(session))
@@ -234,25 +238,25 @@ class CampaignHandlers:
             return Done(f"not yet: the session is {state.status or 'not reached'}")
         return await self._resume(campaign, uow)
 
-    async def _resume(self, campaign: Campaign, uow: UnitOfWork) -> Outcome:
+    async def _resume(self, campaign: Campaign, uow: UnitOfWork, command: Addressed | None = None) -> Outcome:
         resumed = campaign.resumed()
         uow.cancel_timer(HEAL, str(campaign.id))
         uow.schedule(step_timer(resumed, uow.now_ms))
         self._schedule_progress(resumed, uow)
-        tell(resumed, await uow.campaigns.counts(campaign.id), "campaign.resumed", uow)
+        tell(resumed, await uow.campaigns.counts(campaign.id), "campaign.resumed", uow, command=command)
         return Done(f"campaign {campaign.id} resumed")
 
     async def cancel(self, command: CampaignCommand, uow: UnitOfWork) -> Outcome:
         """End it for good; what was sent stays in the ledger."""
         campaign = await own(command.user_id, command.campaign_id, uow)
         if campaign.is_over:
-            return await already(campaign, uow)
-        return await ended(campaign, CampaignStatus.CANCELLED, "cancelled by its user", uow)
+            return await already(command, campaign, uow)
+        return await ended(campaign, CampaignStatus.CANCELLED, "cancelled by its user", uow, command)
 
     async def status(self, command: CampaignCommand, uow: UnitOfWork) -> Outcome:
         """Tell the present state with counts."""
         campaign = await own(command.user_id, command.campaign_id, uow)
-        reply(campaign, await uow.campaigns.counts(campaign.id), uow)
+        reply(command, campaign, await uow.campaigns.counts(campaign.id), uow)
         return Done(f"campaign {campaign.id} {campaign.status}")
 
     async def retry(self, command: RetryCampaign, uow: UnitOfWork) -> Outcome:
@@ -266,7 +270,7 @@ class CampaignHandlers:
             raise RuleViolation(f"campaign {campaign.id} has no recipient that is {state}", kind="wrong-state")
         if state is not RecipientState.PENDING:
             uow.campaigns.again(campaign.id, state)
-        return await self._resume(replace(campaign, completed_at_ms=None), uow)
+        return await self._resume(replace(campaign, completed_at_ms=None), uow, command)
 
     async def preview(self, command: CampaignCommand, uow: UnitOfWork) -> Outcome:
         """What a start would do now: how many contacts, and what in the text would go out raw."""
@@ -282,5 +286,6 @@ class CampaignHandlers:
             "estimatedEnd": iso(number.estimate(contacts, uow.now_ms, campaign.window)),
             "example": personal(campaign.text, None, campaign.default_name, {}),
         }
-        publish(campaign, reply_id(uow.source, uow.id), "campaign.preview", payload, uow)
+        to = command if names_somebody(command) else campaign
+        publish(to, campaign, reply_id(uow.source, uow.id), "campaign.preview", payload, uow)
         return Done(f"campaign {campaign.id} previewed")

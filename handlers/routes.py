@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from domain.alerts import EndOfQuiet, PostAlert
 from domain.campaign_messages import HealCampaign, ProgressOfCampaign, StartCampaign, StepCampaign
 from domain.messages import (
     COMMANDS,
@@ -24,6 +25,7 @@ from domain.messages import (
 )
 from domain.outcome import Outcome
 from domain.ports import UnitOfWork
+from handlers.alerts import AlertHandlers
 from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
 from handlers.contacts import ContactHandlers
@@ -40,6 +42,7 @@ class Origin(StrEnum):
     TIMER = "timer"
 
 
+POST_TIMEOUT_S = 60.0  # beyond what a post may take, or a try that only waited would count
 SEND_TIMEOUT_S = 300.0  # a file may take two minutes, and the questions before it their own time
 Handle = Callable[[Any, UnitOfWork], Awaitable[Outcome]]  # Any: the model's instance, as `routes` pairs them
 GaveUp = Callable[[Any, str, UnitOfWork], Awaitable[None]]  # as above, with the reason
@@ -78,12 +81,13 @@ class Families:
     campaigns: CampaignHandlers
     sending: CampaignSending
     contacts: ContactHandlers = field(default_factory=ContactHandlers)  # asks nobody but the database
+    alerts: AlertHandlers = field(default_factory=AlertHandlers)
 
 
 def routes(families: Families) -> Mapping[str, Route]:
     """Every type that robotd handles."""
     checks, subscriptions, monitors = families.checks, families.subscriptions, families.monitors
-    contacts = families.contacts
+    contacts, alerts = families.contacts, families.alerts
     return {
         "status-check.create": _command("status-check.create", checks.create),
         "status-check.get": _command("status-check.get", checks.get),
@@ -98,6 +102,8 @@ def routes(families: Families) -> Mapping[str, Route]:
         **_of_campaigns(families.campaigns, families.sending),
         "contacts.import": _command("contacts.import", contacts.import_rows),
         "opt-out.add": _command("opt-out.add", contacts.opt_out),
+        "alert.post": Route(Origin.TIMER, PostAlert, alerts.post, POST_TIMEOUT_S, is_patient=True),
+        "alert.quiet": Route(Origin.TIMER, EndOfQuiet, alerts.quiet),
         "megazord.event": Route(Origin.EVENT, MegazordEvent, subscriptions.event),
     }
 
