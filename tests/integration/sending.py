@@ -3,10 +3,11 @@
 WAHA keeps a record of its own of what it took; the database and the robot's queue say what robotd made of it.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,21 @@ class FailsOnce:
         if self.at == 0:
             self.has_failed = True
             raise ConnectionError("as if the process had ended here")
+
+
+@dataclass(slots=True)
+class AllAtOnce:
+    """A probe that holds whoever comes to a point until `count` are there, and nobody from then on."""
+
+    point: str
+    count: int
+    is_armed: bool = False
+    arrived: int = 0
+    _are_all_there: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, point: str) -> None:
+        if self.is_armed and point == self.point:
+            self.arrived += 1
+            if self.arrived >= self.count:
+                self._are_all_there.set()
+            await self._are_all_there.wait()

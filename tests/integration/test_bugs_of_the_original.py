@@ -28,6 +28,7 @@ from tests.integration.sending import (
     SECOND_MS,
     SESSION,
     USER,
+    AllAtOnce,
     FailsOnce,
     Opens,
     Place,
@@ -163,6 +164,20 @@ async def test_two_replicas_and_every_start_at_once_send_everything_once(opens: 
         assert (await sending.row())["status"] == "Completed"
 
 
+async def test_starts_that_all_found_it_scheduled_start_it_once(opens: Opens) -> None:
+    """Bug 6 at its worst: five commands and the timer have read Scheduled before one of them commits."""
+    probe = AllAtOnce("after_handle", 6)
+    async with opens(3, probe=probe, scheduledAt=iso(MORNING_MS + MINUTE_MS)) as sending:
+        probe.is_armed = True
+        sending.home.clock.set(MORNING_MS + MINUTE_MS)
+        await sending.tell(*[("campaign.run", {"userId": USER, "campaignId": 1})] * 5)
+        assert probe.arrived >= 6
+        await sending.later(HOUR_MS)
+        assert sending.accepted() == chats(range(3))
+        assert await sending.ledger() == [(chat(number), "SENT", 1) for number in range(3)]
+        assert sending.changes() == ["campaign.started", "campaign.completed"]
+
+
 async def test_a_campaign_that_was_running_when_the_process_ended_goes_on(
     database_place: Place, media_folder: Path
 ) -> None:
@@ -247,9 +262,9 @@ async def test_what_the_session_is_is_told_as_it_is(opens: Opens, status: str | 
         assert {request.path for request in sending.waha.requests} == set(known)
 
 
-async def under_way(sending: Sending) -> None:
-    """Bring the next message to where WAHA has taken it and its answer hangs; `faults.release()` lets it go."""
-    sending.waha.faults.hang("sendText", times=1, when=When.AFTER)
+async def under_way(sending: Sending, route: str = "sendText") -> None:
+    """Bring the next step to where WAHA has done what it asked and the answer hangs; `faults.release()` lets it go."""
+    sending.waha.faults.hang(route, times=1, when=When.AFTER)
     ((due_ms,),) = await sending.home.database.fetch("SELECT due_at_ms FROM timer WHERE id = 'campaign.step:1'")
     sending.home.clock.set(int(str(due_ms)))
     await sending.waha.faults.until(lambda: sending.waha.faults.hanging == 1)
@@ -277,6 +292,40 @@ async def test_a_word_that_comes_while_a_message_is_under_way_counts(opens: Open
         assert await sending.states() == ["SENT", "SENT", "PENDING", "PENDING"]
         assert (await sending.row())["status"] == status
         assert sending.changes() == ["campaign.started", f"campaign.{status.lower()}"]
+        assert await sending.home.leftovers() == {}
+
+
+@pytest.mark.parametrize(("verb", "status"), [("cancel", "Cancelled"), ("pause", "Paused")])
+async def test_a_word_that_comes_while_the_session_is_looked_at_stops_the_send(
+    opens: Opens, verb: str, status: str
+) -> None:
+    """Bugs 20 and 21: the step has begun and has not sent yet; it ends without a message."""
+    async with opens(4) as sending:
+        await sending.until_accepted(1)
+        await under_way(sending, "session.read")
+        await said(sending, verb, status)
+        sending.waha.faults.release()
+        await sending.later(HOUR_MS)
+        assert sending.accepted() == chats(range(1))
+        assert await sending.ledger() == [(chat(0), "SENT", 1), *((chat(number), "PENDING", 0) for number in (1, 2, 3))]
+        assert (await sending.row())["status"] == status
+        assert sending.changes() == ["campaign.started", f"campaign.{status.lower()}"]
+        assert await sending.home.leftovers() == {}
+
+
+@pytest.mark.parametrize("route", ["session.read", "sendText"])
+async def test_a_pause_and_a_resume_within_one_step_double_nothing(opens: Opens, route: str) -> None:
+    """The old step is still under way when the new one begins: each of four gets one message, and none is lost."""
+    async with opens(4) as sending:
+        await sending.until_accepted(1)
+        await under_way(sending, route)
+        await said(sending, "pause", "Paused")
+        await said(sending, "resume", "Running")
+        sending.waha.faults.release()
+        await sending.later(HOUR_MS)
+        assert sending.accepted() == chats(range(4))
+        assert await sending.states() == ["SENT"] * 4
+        assert sending.changes() == ["campaign.started", "campaign.paused", "campaign.resumed", "campaign.completed"]
         assert await sending.home.leftovers() == {}
 
 
@@ -369,12 +418,15 @@ async def test_a_stop_does_not_wait_for_the_gap(database_place: Place, media_fol
 
 
 async def test_two_resumes_at_once_resume_once(opens: Opens) -> None:
-    """Bug 25: six of them over two replicas: one change is told, each of the others hears that it runs."""
-    async with opens(4) as sending, replica_of(sending.home):
+    """Bug 25: six have all read the pause before one commits: one change is told, the others hear that it runs."""
+    probe = AllAtOnce("after_handle", 6)
+    async with opens(4, probe=probe) as sending:
         await sending.until_accepted(2)
         await sending.ask("pause")
         before = len(sending.told())
+        probe.is_armed = True
         await sending.tell(*[("campaign.resume", {"userId": USER, "campaignId": 1})] * 6)
+        assert probe.arrived >= 6
         assert sorted(sending.told()[before:]) == ["campaign.current"] * 5 + ["campaign.resumed"]
         await sending.later(HOUR_MS)
         assert sending.accepted() == chats(range(4))
