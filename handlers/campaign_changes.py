@@ -140,9 +140,7 @@ def names_somebody(to: Addressed) -> bool:
     return to.robot_id is not None or to.reply_to is not None
 
 
-def publish(
-    to: Addressed, campaign: Campaign, identity: str, kind: str, payload: JsonObject, uow: UnitOfWork
-) -> None:
+def publish(to: Addressed, campaign: Campaign, identity: str, kind: str, payload: JsonObject, uow: UnitOfWork) -> None:
     """Collect a result of a campaign for whom `to` names, if anybody."""
     result = result_to(to, identity, kind, payload, campaign.call_ref or uow.call_ref)
     if result is not None:

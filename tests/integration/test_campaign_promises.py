@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from daemon.campaign_keeper import CampaignKeeper
 from daemon.store.database import Write
 from domain.wire import iso
 from localstack.faults import When
@@ -56,6 +58,13 @@ async def no_timers(sending: Sending) -> None:
     await sending.home.database.apply([Write("DELETE FROM timer WHERE id LIKE 'campaign.%'")])
 
 
+async def has_timer(sending: Sending, timer: str) -> None:
+    """Return once this timer is there."""
+    async with asyncio.timeout(20):
+        while not await sending.home.database.fetch("SELECT 1 FROM timer WHERE id = ?", (timer,)):
+            await sending.home._a_moment()
+
+
 async def test_a_running_campaign_without_its_timer_goes_on_at_the_start(
     database_place: Place, media_folder: Path
 ) -> None:
@@ -85,9 +94,7 @@ async def test_a_scheduled_campaign_without_its_timer_is_found_at_the_start(
         await no_timers(sending)
         sending.home.clock.advance(HOUR_MS)
         async with sending.home.running():
-            async with asyncio.timeout(20):
-                while not await sending.home.database.fetch("SELECT 1 FROM timer WHERE id = 'campaign.start:1'"):
-                    await sending.home._a_moment()
+            await has_timer(sending, "campaign.start:1")
             await sending.home.pass_time(due_ms - SECOND_MS)
             assert await sending.campaign() == ("Scheduled", None)
             await sending.later(HOUR_MS)
@@ -134,12 +141,57 @@ async def test_a_start_that_was_moved_by_hand_happens_at_its_new_time(
         assert sending.accepted() == chats(range(2))
 
 
+@pytest.fixture
+def is_looked_after_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Missing timers are looked for a hundred times a second instead of once a minute."""
+    defaults = CampaignKeeper.__init__.__kwdefaults__
+    assert defaults == {"every_s": 60.0}
+    monkeypatch.setitem(defaults, "every_s", 0.01)
+
+
+@pytest.mark.usefixtures("is_looked_after_all_the_time")
+async def test_a_timer_that_vanishes_in_a_run_is_given_back(opens: Opens) -> None:
+    """Not only at the start: a running and a scheduled campaign lose theirs while the daemon is at work."""
+    due_ms = MORNING_MS + 3 * HOUR_MS
+    async with opens(3) as sending:
+        await sending.create(scheduledAt=iso(due_ms))
+        await sending.until_accepted(1)
+        await no_timers(sending)
+        for timer in ("campaign.step:1", "campaign.start:2"):
+            await has_timer(sending, timer)
+        await sending.later(HOUR_MS)
+        assert sending.accepted() == chats(range(3))
+        assert (await sending.row(2))["status"] == "Scheduled"
+        await sending.later(3 * HOUR_MS)
+        assert (await sending.row(2))["started_at_ms"] == due_ms
+        assert sending.accepted() == chats([*range(3), *range(3)])
+
+
+@pytest.mark.usefixtures("is_looked_after_all_the_time")
+async def test_looking_after_campaigns_disturbs_none(opens: Opens) -> None:
+    """A whole run with a pause, watched at every moment: no timer is taken for missing, nobody gets anything twice."""
+    with capture_logs() as logs:
+        async with opens(12, settings={"gap_min_s": 1, "gap_max_s": 1}) as sending:
+            await sending.until_accepted(5)
+            await sending.ask("pause")
+            await sending.ask("resume")
+            await sending.later(HOUR_MS)
+            assert sending.accepted() == chats(range(12))
+            assert await sending.states() == ["SENT"] * 12
+            assert sending.changes() == [
+                "campaign.started",
+                "campaign.paused",
+                "campaign.resumed",
+                "campaign.completed",
+            ]
+    assert [line for line in logs if line["event"] == "campaign.strayed"] == []
+
+
 async def test_without_a_session_the_first_one_of_the_user_sends(opens: Opens) -> None:
     """Seed 001: the user's first session, whichever that is when it starts; another user's is never taken."""
     async with opens(2, session=None, scheduledAt=iso(MORNING_MS + MINUTE_MS)) as sending:
         for name, owner in (("hers", "user-2"), ("mine", USER), ("mine-too", USER)):
-            sending.waha.add_session(name)
-            sending.waha.records.known(name, MORNING_MS).metadata["user.id"] = owner
+            sending.waha.add_session(name, owner=owner)
         await sending.later(HOUR_MS)
         assert [(message.session, message.chat_id) for message in sending.waha.accepted] == [
             ("mine", chat(0)),
@@ -160,6 +212,20 @@ async def test_a_user_without_a_session_has_a_failed_campaign(opens: Opens) -> N
         assert sending.changes() == ["campaign.failed"]
         assert sending.last("campaign.failed")["completedAt"] == iso(MORNING_MS + MINUTE_MS)
         assert (sending.accepted(), await sending.ledger()) == ([], [])
+        assert await sending.home.leftovers() == {}
+
+
+async def test_a_waha_that_is_away_at_the_start_fails_no_campaign(opens: Opens) -> None:
+    """Who has which session can't be told then: it stays Scheduled, and starts once WAHA is back."""
+    async with opens(2, session=None, scheduledAt=iso(MORNING_MS + MINUTE_MS)) as sending:
+        sending.waha.records.known(SESSION, MORNING_MS).metadata["user.id"] = USER
+        sending.waha.faults.fail("session.list")
+        await sending.later(2 * MINUTE_MS)
+        assert await sending.campaign() == ("Scheduled", None)
+        sending.waha.faults.clear()
+        await sending.later(HOUR_MS)
+        assert sending.accepted() == chats(range(2))
+        assert sending.changes() == ["campaign.started", "campaign.completed"]
         assert await sending.home.leftovers() == {}
 
 
