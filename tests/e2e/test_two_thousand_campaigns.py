@@ -219,7 +219,7 @@ async def _quiet(around: Neighbourhood) -> None:
 async def _busy(around: Neighbourhood) -> None:
     """Checks at the same rate until WAHA has taken everything and the campaigns are over; memory once a second."""
     clock, all_of_them = SystemClock(), CROWD.lists * CROWD.contacts
-    begins_ms = clock.now_ms() + 2_000
+    begins_ms = clock.now_ms() + 1_000
     await CROWD.schedule(around.database, begins_ms, STARTS_MS)
     bound_s = (STARTS_MS + CROWD.contacts * GAP_MS) / 1000 + PATIENCE_S
     async with asyncio.timeout(bound_s):
