@@ -156,10 +156,10 @@ class Runner:
             self._run.add_done_callback(died)
             if self._profile is not None:
                 self._profile.enable()
-        tell_reading()
         if word == "end" and self._profile is not None:
             self._profile.disable()
             self._profile.dump_stats(self._profile_file)
+        tell_reading()
 
 
 async def main() -> None:
