@@ -241,13 +241,13 @@ async def _campaigns(database: Database) -> dict[str, int]:
 async def _late_ms(database: Database, record: Sequence[Mapping[str, Any]]) -> list[int]:
     """How long after its step was due each message was at WAHA.
 
-    The first step of a campaign is due when it has started, each other one a gap after the step before it began.
+    The first step of a campaign is due when it has started, each other one a gap after the answer before it.
     """
     at_ms = {(message["session"], message["chat_id"]): int(message["at_ms"]) for message in record}
     late = []
     for campaign, (session, started_ms) in (await _started(database)).items():
-        sql = "SELECT chat_id, sending_at_ms FROM campaign_recipient WHERE campaign_id = ? ORDER BY position"
-        rows = [(str(chat_id), int(began or 0)) for chat_id, began in await database.fetch(sql, (campaign,))]
+        sql = "SELECT chat_id, ended_at_ms FROM campaign_recipient WHERE campaign_id = ? ORDER BY position"
+        rows = [(str(chat_id), int(ended or 0)) for chat_id, ended in await database.fetch(sql, (campaign,))]
         late.append(at_ms[session, rows[0][0]] - started_ms)
         late += [at_ms[session, chat_id] - before_ms - GAP_MS for (_, before_ms), (chat_id, _) in pairwise(rows)]
     return sorted(late)

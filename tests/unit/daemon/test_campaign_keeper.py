@@ -69,7 +69,7 @@ async def test_a_lost_database_is_said_once_and_waited_for() -> None:
         await looks.have_begun.wait()
     for _ in range(100):
         await asyncio.sleep(0)
-    assert (looks.taken, gate.missing) == (1, {"database"})
+    assert (looks.taken, gate.missing) == (1, frozenset({"database"}))
     gate.restored("database")
     logs = await waits
     assert [line["event"] for line in logs] == ["dependency.lost", "dependency.restored", "campaign.strayed"]
