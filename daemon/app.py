@@ -60,6 +60,7 @@ from handlers.status_checks import StatusCheckHandlers
 from handlers.subscriptions import SubscriptionHandlers
 
 _log = structlog.get_logger()
+_REST_S = 0.02  # of timers that may wait for a slow neighbour: nobody notices, and claims are fewer
 # The library's own 100, of which it keeps 20: it would close one after nearly every request, and look at all of them
 # for each of all waiting requests, which costs more than the request.
 _HTTP_LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=20)
@@ -314,12 +315,17 @@ def _both_timers(
     at_once, patient_at_once = base.settings.consumer.max_in_flight, base.settings.campaigns.max_in_flight
     return [
         (punctual_types, _timers(base, dispatcher, letters, punctual_types, at_once)),
-        (patient_types, _timers(base, dispatcher, letters, patient_types, patient_at_once)),
+        (patient_types, _timers(base, dispatcher, letters, patient_types, patient_at_once, _REST_S)),
     ]
 
 
 def _timers(
-    base: Base, dispatcher: Dispatcher[SqlUnitOfWork], letters: DeadLetters, types: Types, max_in_flight: int
+    base: Base,
+    dispatcher: Dispatcher[SqlUnitOfWork],
+    letters: DeadLetters,
+    types: Types,
+    max_in_flight: int,
+    rest_s: float = 0.0,
 ) -> Timers:
     settings = base.settings.timers
     return Timers(
@@ -327,7 +333,7 @@ def _timers(
         base.outside.clock,
         dispatcher,
         letters,
-        pace=TimerPace(settings.poll_every_s, settings.batch, max_in_flight, settings.lease_s),
+        pace=TimerPace(settings.poll_every_s, settings.batch, max_in_flight, settings.lease_s, rest_s),
         gate=base.gate,
         probe=base.outside.probe,
     )

@@ -27,7 +27,7 @@ from domain.outcome import Done, Outcome
 from domain.pace import LATEST_MS, is_expired
 from domain.ports import UnitOfWork
 from domain.sending import PauseReason
-from domain.wire import JsonObject, iso, milliseconds
+from domain.wire import JsonObject, iso, milliseconds, whole_second
 from handlers.campaign_changes import (
     HEAL,
     HEAL_EVERY_MS,
@@ -124,6 +124,9 @@ class CampaignHandlers:
         campaign = await uow.campaigns.get(timer.campaign_id)
         if campaign is None or campaign.status is not CampaignStatus.SCHEDULED:
             return Done("not scheduled any more")
+        if whole_second(campaign.scheduled_at_ms) > uow.now_ms:  # it was moved while its timer was looked after
+            uow.schedule(start_timer(campaign))
+            return Done("not yet")
         expires_after_s = self.expires_after_s if campaign.expires_after_s is None else campaign.expires_after_s
         if is_expired(campaign.scheduled_at_ms, expires_after_s, uow.now_ms):
             detail = f"expired: it was due {(uow.now_ms - campaign.scheduled_at_ms) // 1_000} s ago"

@@ -150,6 +150,19 @@ def is_looked_after_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("is_looked_after_all_the_time")
+async def test_a_start_timer_that_is_too_early_starts_nothing(opens: Opens) -> None:
+    """However it came to be due: the campaign starts at its own time."""
+    due_ms = MORNING_MS + 5 * HOUR_MS
+    async with opens(2, scheduledAt=iso(due_ms)) as sending:
+        early = "UPDATE timer SET due_at_ms = ? WHERE id = 'campaign.start:1'"
+        await sending.home.database.apply([Write(early, (MORNING_MS + MINUTE_MS,), rows=1)])
+        await sending.later(HOUR_MS)
+        assert (await sending.campaign(), sending.accepted()) == (("Scheduled", None), [])
+        await sending.later(6 * HOUR_MS)
+        assert (await sending.row())["started_at_ms"] == due_ms
+        assert sending.accepted() == chats(range(2))
+
+
 async def test_a_timer_that_vanishes_in_a_run_is_given_back(opens: Opens) -> None:
     """Not only at the start: a running and a scheduled campaign lose theirs while the daemon is at work."""
     due_ms = MORNING_MS + 3 * HOUR_MS
