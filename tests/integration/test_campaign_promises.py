@@ -18,6 +18,7 @@ from domain.wire import iso
 from localstack.faults import When
 from tests.integration.sending import (
     DAY_MS,
+    DEAD_LETTERS,
     HOUR_MS,
     MINUTE_MS,
     ROBOT,
@@ -299,7 +300,7 @@ LATE = {"expires_after_s": 3_600}
 async def test_a_start_that_comes_too_late_is_none(
     database_place: Place, media_folder: Path, own_s: int | None, late_ms: int, status: str
 ) -> None:
-    """By the campaign's own word, else by the setting; it is told, and nothing is sent."""
+    """By the campaign's own word, else by the setting; it is told, nothing is sent, and there is nobody to retry."""
     due_ms = MORNING_MS + HOUR_MS
     async with prepared(database_place, media_folder, campaigns=LATE) as sending:
         async with sending.home.running():
@@ -309,8 +310,11 @@ async def test_a_start_that_comes_too_late_is_none(
         async with sending.home.running():
             await sending.home.quiet()
             await sending.later(HOUR_MS)
+            await sending.ask("retry", scope="pending")
         row = await sending.row()
         assert row["status"] == status
+        letters = sending.home.sqs.messages(DEAD_LETTERS)
+        assert [letter.attributes["errorKind"] for letter in letters] == ["wrong-state"]
         is_over = status == "Failed"
         assert sending.changes() == (["campaign.failed"] if is_over else ["campaign.started", "campaign.completed"])
         assert sending.accepted() == ([] if is_over else chats(range(2)))
