@@ -150,7 +150,6 @@ def is_looked_after_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(defaults, "every_s", 0.01)
 
 
-@pytest.mark.usefixtures("is_looked_after_all_the_time")
 async def test_a_start_timer_that_is_too_early_starts_nothing(opens: Opens) -> None:
     """However it came to be due: the campaign starts at its own time."""
     due_ms = MORNING_MS + 5 * HOUR_MS
@@ -164,6 +163,7 @@ async def test_a_start_timer_that_is_too_early_starts_nothing(opens: Opens) -> N
         assert sending.accepted() == chats(range(2))
 
 
+@pytest.mark.usefixtures("is_looked_after_all_the_time")
 async def test_a_timer_that_vanishes_in_a_run_is_given_back(opens: Opens) -> None:
     """Not only at the start: a running and a scheduled campaign lose theirs while the daemon is at work."""
     due_ms = MORNING_MS + 3 * HOUR_MS
