@@ -18,7 +18,7 @@ from daemon.clients.waha_http import Patience
 from daemon.clock import SystemClock
 from daemon.consumer import Consumer, QueueSource
 from daemon.dead_letters import DeadLetters
-from daemon.delivery import COMMANDS, EVENTS
+from daemon.delivery import COMMANDS, EVENTS, WHATSAPP
 from daemon.dispatcher import Dispatcher, Policy
 from daemon.gate import Gate
 from daemon.http.edge import Edge, EdgeLimits
@@ -31,7 +31,7 @@ from daemon.outbox import Addressing
 from daemon.probe import Probe, unobserved
 from daemon.relay import Relay, RelayPace
 from daemon.settings import Settings
-from daemon.settings_campaigns import breaker_rules, pace_rules, sending_window
+from daemon.settings_campaigns import breaker_rules, pace_rules, read_keywords, sending_window
 from daemon.sqs import Sqs
 from daemon.store.bodies import SqlBodies
 from daemon.store.books import SqlBooks
@@ -53,6 +53,7 @@ from handlers.monitors import MonitorHandlers
 from handlers.routes import Families, routes
 from handlers.status_checks import StatusCheckHandlers
 from handlers.subscriptions import SubscriptionHandlers
+from handlers.whatsapp_events import WatchRules, WhatsAppEventHandlers
 
 _log = structlog.get_logger()
 # The library's own 100, of which it keeps 20: it would close one after nearly every request, and look at all of them
@@ -128,19 +129,36 @@ def _families(
     monitors = MonitorHandlers(megazord, rules)
     listeners = (checks, monitors)
     subscriptions = SubscriptionHandlers(megazord, listeners, settings.megazord.roll_call_event)
-    return Families(checks, subscriptions, monitors, _campaigns(base, for_waha))
+    whatsapp = _whatsapp(base, for_waha)
+    campaigns = _campaigns(base, whatsapp)
+    told = _whatsapp_events(base, whatsapp, campaigns.rules)
+    return Families(checks, subscriptions, monitors, campaigns, whatsapp=told)
 
 
-def _campaigns(base: Base, http: httpx.AsyncClient) -> CampaignHandlers:
-    waha, campaigns = base.settings.waha, base.settings.campaigns
+def _whatsapp(base: Base, http: httpx.AsyncClient) -> HttpWhatsApp | None:
+    waha = base.settings.waha
+    if waha.base_url is None:
+        return None
+    key = waha.api_key.get_secret_value() if waha.api_key else None
+    patience = Patience(waha.connect_timeout_s, waha.send_timeout_s, waha.media_timeout_s, waha.timeout_s)
+    heard = base.gate.restored
+    return HttpWhatsApp(http, waha.base_url, key, patience=patience, probe=base.outside.probe, heard=heard)
+
+
+def _campaigns(base: Base, whatsapp: HttpWhatsApp | None) -> CampaignHandlers:
+    campaigns = base.settings.campaigns
     rules = NumberRules(pace_rules(campaigns), sending_window(campaigns), breaker_rules(campaigns))
-    whatsapp = None
-    if waha.base_url is not None:
-        key = waha.api_key.get_secret_value() if waha.api_key else None
-        patience = Patience(waha.connect_timeout_s, waha.send_timeout_s, waha.media_timeout_s, waha.timeout_s)
-        heard = base.gate.restored
-        whatsapp = HttpWhatsApp(http, waha.base_url, key, patience=patience, probe=base.outside.probe, heard=heard)
     return CampaignHandlers(whatsapp, MediaFolder(campaigns.media_folder), rules, random.random)
+
+
+def _whatsapp_events(base: Base, whatsapp: HttpWhatsApp | None, rules: NumberRules) -> WhatsAppEventHandlers:
+    campaigns = base.settings.campaigns
+    watch = WatchRules(round(campaigns.ack_poll_s * 1000), asks=base.settings.waha.events_queue is None)
+    return WhatsAppEventHandlers(whatsapp, rules, watch, read_keywords(campaigns.opt_out_keywords), _warn_of_silence)
+
+
+def _warn_of_silence(session: str, detail: str) -> None:
+    _log.warning(LogEvent.CAMPAIGN_SILENT, session=session, detail=detail)
 
 
 def _daemon(base: Base, families: Families, rules: FileMonitors, watch: TemplateWatch) -> Daemon:
@@ -203,7 +221,7 @@ def _monitor_keeper(base: Base, families: Families, rules: FileMonitors, around:
 
 def _dispatcher(base: Base, families: Families, around: Surroundings) -> Dispatcher[SqlUnitOfWork]:
     settings, clock = base.settings, base.outside.clock
-    consumer = settings.consumer
+    consumer, webhook_key = settings.consumer, settings.waha.webhook_key
     policy = Policy(
         max_attempts=consumer.max_attempts,
         first_s=consumer.backoff_first_s,
@@ -216,6 +234,7 @@ def _dispatcher(base: Base, families: Families, around: Surroundings) -> Dispatc
         policy=policy,
         probe=base.outside.probe,
         lost=lambda error: base.gate.lost(error.dependency, str(error)),
+        webhook_key=webhook_key.get_secret_value() if webhook_key else None,
     )
 
 
@@ -260,10 +279,10 @@ def _timers(base: Base, dispatcher: Dispatcher[SqlUnitOfWork], letters: DeadLett
 
 
 def _consumers(base: Base, dispatcher: Dispatcher[SqlUnitOfWork], letters: DeadLetters) -> list[Consumer]:
-    queues, consumer = base.settings.queues, base.settings.consumer
+    queues, consumer, told = base.settings.queues, base.settings.consumer, base.settings.waha.events_queue
+    consumed = [(queues.commands, COMMANDS), (queues.events, EVENTS), *([] if told is None else [(told, WHATSAPP)])]
     sources = [
-        QueueSource(name, reads, consumer.max_in_flight, consumer.visibility_timeout_s)
-        for name, reads in ((queues.commands, COMMANDS), (queues.events, EVENTS))
+        QueueSource(name, reads, consumer.max_in_flight, consumer.visibility_timeout_s) for name, reads in consumed
     ]
     return [
         Consumer(source, base.sqs, dispatcher, letters, gate=base.gate, probe=base.outside.probe) for source in sources

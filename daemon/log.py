@@ -79,6 +79,7 @@ class LogEvent(StrEnum):
     MONITORS_LOADED = "monitors.loaded"
     MONITORS_REFUSED = "monitors.refused"
     HISTORY_TRUNCATED = "history.truncated"
+    CAMPAIGN_SILENT = "campaign.silent"  # texts that WhatsApp takes reach no phone
     CHECK_CREATED = "check.created"
     CHECK_RECORDED = "check.recorded"
     CHECK_DECIDED = "check.decided"

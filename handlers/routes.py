@@ -24,11 +24,13 @@ from domain.messages import (
 )
 from domain.outcome import Outcome
 from domain.ports import UnitOfWork
+from domain.whatsapp_events import WatchNumber, WhatsAppEvent
 from handlers.campaigns import CampaignHandlers
 from handlers.contacts import ContactHandlers
 from handlers.monitors import MonitorHandlers
 from handlers.status_checks import StatusCheckHandlers
 from handlers.subscriptions import SubscriptionHandlers
+from handlers.whatsapp_events import WhatsAppEventHandlers
 
 
 class Origin(StrEnum):
@@ -70,12 +72,13 @@ class Families:
     monitors: MonitorHandlers
     campaigns: CampaignHandlers
     contacts: ContactHandlers = field(default_factory=ContactHandlers)  # asks nobody but the database
+    whatsapp: WhatsAppEventHandlers = field(default_factory=WhatsAppEventHandlers)
 
 
 def routes(families: Families) -> Mapping[str, Route]:
     """Every type that robotd handles."""
     checks, subscriptions, monitors = families.checks, families.subscriptions, families.monitors
-    campaigns, contacts = families.campaigns, families.contacts
+    campaigns, contacts, whatsapp = families.campaigns, families.contacts, families.whatsapp
     return {
         "status-check.create": _command("status-check.create", checks.create),
         "status-check.get": _command("status-check.get", checks.get),
@@ -102,6 +105,8 @@ def routes(families: Families) -> Mapping[str, Route]:
         "contacts.import": _command("contacts.import", contacts.import_rows),
         "opt-out.add": _command("opt-out.add", contacts.opt_out),
         "megazord.event": Route(Origin.EVENT, MegazordEvent, subscriptions.event),
+        "waha.event": Route(Origin.EVENT, WhatsAppEvent, whatsapp.event, SEND_TIMEOUT_S),
+        "number.acks": Route(Origin.TIMER, WatchNumber, whatsapp.watch, SEND_TIMEOUT_S),
     }
 
 

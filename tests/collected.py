@@ -8,6 +8,7 @@ from domain.contact_ports import Contacts
 from domain.messages import Result
 from domain.ports import Monitors, StatusChecks, Subscriptions, Timer
 from domain.status_check import Record, StatusCheck
+from domain.whatsapp_ports import WhatsAppLedger
 from domain.wire import JsonObject
 from tests.world import MORNING_MS
 
@@ -92,6 +93,10 @@ class Collected:
     @property
     def contacts(self) -> Contacts:
         raise AssertionError("no check or subscription asks for a contact")
+
+    @property
+    def whatsapp(self) -> WhatsAppLedger:
+        raise AssertionError("no check or subscription asks for a message of WhatsApp")
 
     def publish(self, result: Result) -> None:
         self.results.append(result)

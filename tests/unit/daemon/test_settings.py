@@ -312,7 +312,8 @@ def test_the_example_file_is_right_with_every_line_in_use() -> None:
     Path("media").mkdir()
     loaded = load_settings(written(text), {})
     missing = {path for path, origin in loaded.origins.items() if origin.kind == "default"}
-    assert missing == {"aws.access_key_id", "aws.secret_access_key", "database.password", "waha.api_key"}
+    secret = {"aws.access_key_id", "aws.secret_access_key", "database.password", "waha.api_key", "waha.webhook_key"}
+    assert missing == {*secret, "waha.events_queue"}  # which is nothing without its secret
     defaults = Settings().campaigns.model_dump()
     unset = {name for name, value in defaults.items() if value is None}
     assert loaded.settings.campaigns.model_dump(exclude=unset) == Settings().campaigns.model_dump(exclude=unset)

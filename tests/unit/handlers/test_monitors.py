@@ -17,6 +17,7 @@ from domain.monitor_plan import PlannedOpening
 from domain.outcome import Done, Outcome, Retry
 from domain.ports import Megazord, Monitors, StatusChecks, Subscriptions, Timer
 from domain.status_check import Event
+from domain.whatsapp_ports import WhatsAppLedger
 from domain.wire import iso
 from handlers.monitors import OPEN, WINDOW, MonitorHandlers
 from handlers.subscriptions import RELEASE
@@ -115,6 +116,10 @@ class Collected:
     @property
     def contacts(self) -> Contacts:
         return cast("Contacts", None)
+
+    @property
+    def whatsapp(self) -> WhatsAppLedger:
+        return cast("WhatsAppLedger", None)
 
     async def still_ours(self) -> None:
         raise AssertionError("nothing here is unrepeatable")

@@ -8,6 +8,7 @@ from domain.number import NumberRules
 from handlers.campaign_changes import HEAL, START, STEP
 from handlers.campaigns import CampaignHandlers
 from handlers.monitors import ALARM, CLOSE, OPEN, WINDOW, MonitorHandlers
+from handlers.number_watch import ACKS
 from handlers.routes import Families, Origin, routes
 from handlers.status_checks import END, StatusCheckHandlers
 from handlers.subscriptions import RELEASE, ROLL_CALL, SubscriptionHandlers
@@ -50,10 +51,12 @@ def test_every_type_names_its_handler_as_people_find_it() -> None:
         "contacts.import": "ContactHandlers.import_rows",
         "opt-out.add": "ContactHandlers.opt_out",
         "megazord.event": "SubscriptionHandlers.event",
+        "waha.event": "WhatsAppEventHandlers.event",
+        "number.acks": "WhatsAppEventHandlers.watch",
     }
 
 
-@pytest.mark.parametrize("timer_type", [END, RELEASE, ROLL_CALL, OPEN, WINDOW, ALARM, CLOSE, START, STEP, HEAL])
+@pytest.mark.parametrize("timer_type", [END, RELEASE, ROLL_CALL, OPEN, WINDOW, ALARM, CLOSE, START, STEP, HEAL, ACKS])
 def test_the_timers_that_handlers_schedule_have_a_route(timer_type: str) -> None:
     """And nobody can send one of them as a command."""
     assert TABLE[timer_type].origin is Origin.TIMER
