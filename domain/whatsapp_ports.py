@@ -87,10 +87,6 @@ class WhatsAppLedger(Protocol):
         """Whether a campaign of this session runs, or a message since `since_ms` is on its way."""
         ...
 
-    async def running(self, session: str) -> Sequence[int]:
-        """The ids of all running campaigns of a session."""
-        ...
-
     async def healing(self, session: str) -> Sequence[int]:
         """The ids of all campaigns of a session that are paused for what heals by itself."""
         ...

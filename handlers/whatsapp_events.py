@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from domain.alerts import raise_alert
 from domain.campaign import CampaignStatus, RecipientState
+from domain.campaign_alerts import silent_alert
 from domain.errors import Conflict
-from domain.number import Number, NumberRules
+from domain.number import NumberRules
 from domain.number_breaker import Go, Stop, judge_acks
 from domain.opt_out import KEYWORDS, is_opt_out
 from domain.outcome import Done, Outcome, Retry
@@ -27,7 +29,7 @@ from domain.whatsapp_events import (
     state_after,
 )
 from domain.whatsapp_ports import SentMessage, WhatsAppLooks
-from handlers.campaign_changes import heal_timer, paused, save_number
+from handlers.campaign_changes import heal_timer, number_of, paused, save_number
 from handlers.number_watch import watch_timer
 
 _DAY_MS = 86_400_000
@@ -79,7 +81,7 @@ class WhatsAppEventHandlers:
 
     async def _session(self, session: str, uow: UnitOfWork) -> Outcome:
         """Ask how it stands, whatever the event says: that may be long ago."""
-        is_awaited = await uow.whatsapp.running(session) or await uow.whatsapp.healing(session)
+        is_awaited = await uow.campaigns.running(session) or await uow.whatsapp.healing(session)
         if self.whatsapp is None or not is_awaited:
             return Done("no campaign waits for this session")
         state = await self.whatsapp.session(session, uow.call_ref)
@@ -111,8 +113,7 @@ class WhatsAppEventHandlers:
             row = await uow.campaigns.pace(session)
             if row is None:
                 return
-            number = Number.of(self.rules, row.pace, row.breaker, row.version)
-            save_number(session, number.looked(state, uow.now_ms), uow)
+            save_number(session, number_of(self.rules, row).looked(state, uow.now_ms), uow)
             with suppress(Conflict):
                 await uow.commit_now()
                 return
@@ -198,6 +199,7 @@ class WhatsAppEventHandlers:
         if not (isinstance(decision, Go) and decision.warning) or watch.warned_day == today:
             return watch
         self.warn(session, decision.warning)
+        await raise_alert(silent_alert(session, decision.warning, today), uow)
         return _remembering(watch, warned_day=today)
 
 
@@ -226,8 +228,8 @@ def _settle(message: SentMessage, ack: int, uow: UnitOfWork) -> None:
 async def _pause_all(session: str, stop: Stop, uow: UnitOfWork) -> int:
     """Pause what runs on a number, each campaign with its own commit: one that is just stepping must not hold all."""
     count = 0
-    for campaign_id in await uow.whatsapp.running(session):
-        count += await _pause(campaign_id, stop, uow)
+    for campaign in await uow.campaigns.running(session):
+        count += await _pause(campaign.id, stop, uow)
     return count
 
 

@@ -61,7 +61,7 @@ class Told:
         await self.tell(self.webhooks.session_status(session, self.waha.history(session)))
 
     async def campaign(self, contacts: int, session: str = SESSION, sent: int | None = None) -> int:
-        """The id of a campaign that has sent `sent` messages, known by WhatsApp's ids; by default all, and is over."""
+        """The id of a campaign that has sent `sent` messages; by default all, and is over."""
         list_name = f"list-{secrets.token_hex(4)}"
         rows = [{"phoneNumber": chat(number)[:-5], "firstName": "Ann"} for number in range(contacts)]
         await self.ask("contacts.import", {"userId": USER, "listName": list_name, "rows": rows})
@@ -82,11 +82,10 @@ class Told:
             await self.home.pass_time(self.home.clock.now_ms() + 3_000)
         if sent is None:
             await self.home.pass_time(self.home.clock.now_ms() + MINUTE_MS)  # until it has noticed its end
-        await self.know_messages()
         return int(str(await self.one("SELECT MAX(id) FROM campaign")))
 
     async def know_messages(self) -> None:
-        """Write down under which id each recipient's message went out, without any acknowledgement."""
+        """Write down anew under which id each message went out, without any acknowledgement."""
         rows = await self.home.database.fetch(
             "SELECT c.session, r.campaign_id, r.position, r.attempt, r.chat_id, r.sending_at_ms FROM campaign c "
             "JOIN campaign_recipient r ON r.campaign_id = c.id WHERE r.attempt > 0"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any  # rows carry what the columns hold; the dataclasses below give it types
 
 from daemon.store.database import Database, Row, Value, Write
-from domain.campaign import CampaignStatus, RecipientState
+from domain.campaign import RecipientState
 from domain.number_breaker import Acks
 from domain.sending import PauseReason
 from domain.whatsapp_ports import SentMessage
@@ -40,7 +40,6 @@ _SENDING = (
     "SELECT 1 FROM campaign c JOIN campaign_recipient r ON r.campaign_id = c.id "
     "WHERE c.session = ? AND r.state = 'SENDING' LIMIT 1"
 )
-_IN_STATUS = "SELECT id FROM campaign WHERE session = ? AND status = ? ORDER BY id"
 _NOTE = "UPDATE campaign_message SET ack = ?, ack_at_ms = ? WHERE session = ? AND message_id = ? AND "
 _LOOKED = "UPDATE campaign_message SET looked_at_ms = ? WHERE session = ? AND message_id = ?"
 _SETTLE = (
@@ -48,6 +47,10 @@ _SETTLE = (
     "WHERE campaign_id = ? AND position = ? AND attempt = ? AND state = ?"
 )
 _HEALS = tuple(reason.value for reason in PauseReason if reason.heals_by_itself)
+_HEALING = (
+    "SELECT id FROM campaign WHERE session = ? AND status = 'Paused' "  # noqa: S608  question marks alone
+    f"AND pause_reason IN ({', '.join('?' * len(_HEALS))}) ORDER BY id"
+)
 
 
 class SqlWhatsApp:
@@ -89,20 +92,9 @@ class SqlWhatsApp:
             return True
         return bool(await self._database.fetch(_ON_ITS_WAY, (session, since_ms)))
 
-    async def running(self, session: str) -> list[int]:
-        """By id."""
-        rows: Sequence[tuple[Any, ...]] = await self._database.fetch(
-            _IN_STATUS, (session, CampaignStatus.RUNNING.value)
-        )
-        return [int(row[0]) for row in rows]
-
     async def healing(self, session: str) -> list[int]:
         """By id."""
-        marks = ", ".join("?" * len(_HEALS))
-        sql = _IN_STATUS.replace(" ORDER", f" AND pause_reason IN ({marks}) ORDER")
-        rows: Sequence[tuple[Any, ...]] = await self._database.fetch(
-            sql, (session, CampaignStatus.PAUSED.value, *_HEALS)
-        )
+        rows: Sequence[tuple[Any, ...]] = await self._database.fetch(_HEALING, (session, *_HEALS))
         return [int(row[0]) for row in rows]
 
     def note(self, message: SentMessage, ack: int, at_ms: int) -> None:

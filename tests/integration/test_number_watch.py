@@ -122,7 +122,7 @@ async def test_with_a_queue_nobody_is_asked(opens: Opens) -> None:
 
 @pytest.mark.parametrize("has_queue", [True, False])
 async def test_texts_that_reach_no_phone_are_warned_of_once_a_day(opens: Opens, has_queue: object) -> None:
-    """Three of four are with the server alone after half an hour: one line, and one more on the next day."""
+    """Three of four are with the server alone after half an hour: a line and an alert, once more on the next day."""
     async with opens(has_queue=has_queue, ack_poll_s=1800, **A_FEW) as told:
         await told.campaign(4)
         for position, ack in enumerate((2, 1, 1, 1)):
@@ -137,6 +137,7 @@ async def test_texts_that_reach_no_phone_are_warned_of_once_a_day(opens: Opens, 
             assert _warned(logs) == [(SESSION, "1 of 4 texts older than 30 min have reached a phone")]
             await told.home.pass_time(MORNING_MS + 23 * HOUR_MS)
         assert len(_warned(logs)) == 2
+        assert await told.one("SELECT COUNT(*) FROM journal WHERE type = 'alert.post'") == 2
         assert await told.statuses() == [("Completed", None)]
 
 

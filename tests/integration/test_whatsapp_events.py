@@ -483,7 +483,7 @@ async def test_nothing_of_what_people_write_is_in_the_journal(opens: Opens) -> N
             told.webhooks.call("message", "my Secret 99900", {"from": ANN}, MORNING_MS),
             Webhook(json.dumps({"id": ANN, "type": ANN, "source": "my Secret", "data": {"robotId": 7}}), {}),
         )
-        assert [kind for kind, _ in told.letters()] == ["invalid-event"] * 3 + ["bad-signature"]
+        assert sorted(kind for kind, _ in told.letters()) == ["bad-signature", *["invalid-event"] * 3]
         rows = await told.home.database.fetch("SELECT * FROM journal WHERE queue = ?", (TOLD,))
         text = json.dumps([list(row) for row in rows]) + json.dumps(told.letters())
         assert [word for word in ("Secret", "99900", "c.us") if word in text] == []

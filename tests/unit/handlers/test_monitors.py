@@ -7,8 +7,6 @@ from typing import cast
 
 import pytest
 
-from domain.campaign_ports import Campaigns
-from domain.contact_ports import Contacts
 from domain.errors import RuleViolation
 from domain.messages import CloseMonitor, EndOfMonitorWindow, MegazordEvent, OpenMonitor, PostAlarm, Result
 from domain.monitor import Action, EndedWindow, MonitorPhase, MonitorSession, Rule, WindowEnd
@@ -17,10 +15,10 @@ from domain.monitor_plan import PlannedOpening
 from domain.outcome import Done, Outcome, Retry
 from domain.ports import Megazord, Monitors, StatusChecks, Subscriptions, Timer
 from domain.status_check import Event
-from domain.whatsapp_ports import WhatsAppLedger
 from domain.wire import iso
 from handlers.monitors import OPEN, WINDOW, MonitorHandlers
 from handlers.subscriptions import RELEASE
+from tests.collected import Elsewhere
 from tests.monitors import ALARM_EVENT, EVENT, SESSION, at
 
 RULE = Rule(
@@ -83,7 +81,7 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Collected:
+class Collected(Elsewhere):
     """A unit of work that only collects."""
 
     kept: Kept
@@ -108,18 +106,6 @@ class Collected:
     @property
     def monitors(self) -> Monitors:
         return self.kept
-
-    @property
-    def campaigns(self) -> Campaigns:
-        return cast("Campaigns", None)
-
-    @property
-    def contacts(self) -> Contacts:
-        return cast("Contacts", None)
-
-    @property
-    def whatsapp(self) -> WhatsAppLedger:
-        return cast("WhatsAppLedger", None)
 
     async def still_ours(self) -> None:
         raise AssertionError("nothing here is unrepeatable")
