@@ -36,8 +36,8 @@ async def waha() -> AsyncIterator[WahaSimulator]:
 
 @pytest.fixture
 async def client(waha: WahaSimulator) -> AsyncIterator[WhatsAppLooks]:
-    async with httpx.AsyncClient(trust_env=False) as http:
-        yield HttpWhatsApp(http, waha.url, KEY, patience=Patience(connect_s=0.5, check_s=0.5))
+    async with httpx.AsyncHTTPTransport() as transport:
+        yield HttpWhatsApp(transport, waha.url, KEY, patience=Patience(connect_s=0.5, check_s=0.5))
 
 
 async def test_a_hidden_id_is_resolved_or_not_or_not_now(waha: WahaSimulator, client: WhatsAppLooks) -> None:
