@@ -233,7 +233,7 @@ class Timers:
         self._in_flight.start(delivery)
 
     def _finished(self, delivery: TimerDelivery) -> None:
-        """A slot is free. What a commit has scheduled has rung by itself; what was moved, or waits for room, has not."""
+        """A slot is free. What a commit has scheduled has rung by itself; what was moved or waits for room has not."""
         if self._has_no_room or delivery.was_moved:
             self._look.set()
 

@@ -36,5 +36,14 @@ def failed_alert(campaign: Campaign, detail: str | None) -> Alert:
     )
 
 
+def silent_alert(session: str, detail: str, day: int) -> Alert:
+    """What to tell of texts that reach no phone: one for each number and day, counted in days since 1970."""
+    return Alert(
+        key=f"campaign-silent session-{session} {day}",
+        title=f"Texts of {session} reach no phone",
+        text=f"{detail}\nRest the number, or look at the relay that brings acknowledgements.",
+    )
+
+
 def _fields(campaign: Campaign) -> tuple[tuple[str, str | int], ...]:
     return (("campaign", campaign.id), ("name", campaign.name), ("user", campaign.owner))

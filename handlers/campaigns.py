@@ -50,17 +50,19 @@ from handlers.campaign_changes import (
     step_timer,
     tell,
 )
+from handlers.number_watch import ACKS, ack_timer
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignHandlers:
-    """The use cases of campaigns. None and 0: a campaign never expires, and tells no progress."""
+    """The use cases of campaigns. None and 0: no campaign expires, tells its progress, has its number watched."""
 
     whatsapp: WhatsApp | None
     media: MediaFiles
     rules: NumberRules
     expires_after_s: float | None = None
     progress_every_ms: int = 0
+    acks_every_ms: int = 0
 
     async def create(self, command: CreateCampaign, uow: UnitOfWork) -> Outcome:
         """Store a campaign and schedule its start; one whose time has passed starts at once."""
@@ -148,7 +150,7 @@ class CampaignHandlers:
         uow.campaigns.freeze(started, contacts)
         uow.cancel_timer(START, str(campaign.id))
         uow.schedule(step_timer(started, uow.now_ms))
-        self._schedule_progress(started, uow)
+        await self._attend(started, uow)
         warnings = self.rules.pace.warnings
         more: JsonObject = {
             "warnings": list(warnings),
@@ -156,6 +158,12 @@ class CampaignHandlers:
         }
         tell(started, {RecipientState.PENDING: contacts}, "campaign.started", uow, more, command)
         return Done("; ".join((f"campaign {campaign.id} started with {contacts} contacts", *warnings)))
+
+    async def _attend(self, campaign: Campaign, uow: UnitOfWork) -> None:
+        """What goes on beside the sending: words of progress, and a look at what becomes of the number's texts."""
+        self._schedule_progress(campaign, uow)
+        if self.acks_every_ms and not await uow.is_scheduled(ACKS, campaign.session):
+            uow.schedule_new(ack_timer(campaign.session, uow.now_ms + self.acks_every_ms))
 
     def _schedule_progress(self, campaign: Campaign, uow: UnitOfWork) -> None:
         if self.progress_every_ms and names_somebody(campaign):
@@ -245,7 +253,7 @@ class CampaignHandlers:
         resumed = campaign.resumed()
         uow.cancel_timer(HEAL, str(campaign.id))
         uow.schedule(step_timer(resumed, uow.now_ms))
-        self._schedule_progress(resumed, uow)
+        await self._attend(resumed, uow)
         tell(resumed, await uow.campaigns.counts(campaign.id), "campaign.resumed", uow, command=command)
         return Done(f"campaign {campaign.id} resumed")
 

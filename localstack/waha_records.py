@@ -115,7 +115,7 @@ class WahaRecords:
     """Sessions and messages of one WAHA. `id_is_honoured`: the engine sends with the id that the caller gives.
 
     `delivers_repeats`: whether WhatsApp shows a message again that has the id of an earlier one. `lookup_lag_ms`: how
-    long an accepted message can't be found yet.
+    long an accepted message can't be found yet. `lids`: whose number stands behind a hidden user id.
     """
 
     def __init__(self, *, id_is_honoured: bool) -> None:
@@ -123,6 +123,7 @@ class WahaRecords:
         self.issued_ids: list[str] = []
         self.acks: dict[str, int] = {}
         self.numbers: dict[str, str | None] = {}
+        self.lids: dict[str, str] = {}
         self.delivers_repeats = False
         self.lookup_lag_ms = 0
         self._id_is_honoured = id_is_honoured
