@@ -30,6 +30,8 @@ ADVICE: Mapping[PauseReason, str] = {
     "once it answers the campaign goes on by itself",
     PauseReason.AUTH: "correct waha.api_key and start robotd anew, then `robotd campaign resume {id}`",
     PauseReason.CONFIG: "correct what the detail says, then `robotd campaign resume {id}`",
+    PauseReason.PLACEHOLDERS: "`robotd campaign cancel {id}` and make one with a right text; "
+    "`robotd campaign resume {id}` sends it as it is",
     PauseReason.MEDIA: "put the right file into campaigns.media_folder, then `robotd campaign resume {id}`",
     PauseReason.REACHOUT_LOCK: "WhatsApp lets this number write to nobody new: let it rest, a day at least, then "
     "`robotd campaign resume {id}`; a new attempt before that makes it worse",

@@ -6,7 +6,7 @@ from domain.number_breaker import Stop
 from domain.sending import PauseReason
 
 NUMBER_QUIET_S = 900  # campaigns of one number stop together, and one that heals may stop again soon
-_OF_THE_CAMPAIGN = (PauseReason.MEDIA,)
+_OF_THE_CAMPAIGN = (PauseReason.MEDIA, PauseReason.PLACEHOLDERS)
 
 
 def paused_alert(campaign: Campaign, stop: Stop) -> Alert | None:

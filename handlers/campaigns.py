@@ -42,6 +42,7 @@ from handlers.campaign_changes import (
     number_of,
     own,
     paused,
+    paused_with,
     progress_timer,
     publish,
     reply,
@@ -149,6 +150,10 @@ class CampaignHandlers:
         number = number_of(self.rules, await uow.campaigns.pace(session))
         uow.campaigns.freeze(started, contacts)
         uow.cancel_timer(START, str(campaign.id))
+        raw = unknown_placeholders(campaign.text, await uow.contacts.field_names(campaign.contact_list_id))
+        if raw:
+            stop = Stop(PauseReason.PLACEHOLDERS, f"{', '.join(raw)} would reach people as it is")
+            return await paused_with(started, stop, 0, {RecipientState.PENDING: contacts}, uow, command)
         uow.schedule(step_timer(started, uow.now_ms))
         await self._attend(started, uow)
         warnings = self.rules.pace.warnings
