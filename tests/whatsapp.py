@@ -84,25 +84,10 @@ class Told:
             await self.home.pass_time(self.home.clock.now_ms() + MINUTE_MS)  # until it has noticed its end
         return int(str(await self.one("SELECT MAX(id) FROM campaign")))
 
-    async def know_messages(self) -> None:
-        """Write down anew under which id each message went out, without any acknowledgement."""
-        rows = await self.home.database.fetch(
-            "SELECT c.session, r.campaign_id, r.position, r.attempt, r.chat_id, r.sending_at_ms FROM campaign c "
-            "JOIN campaign_recipient r ON r.campaign_id = c.id WHERE r.attempt > 0"
-        )
-        await self.write_sql("DELETE FROM campaign_message")
-        for session, campaign_id, position, attempt, chat_id, at_ms in rows:
-            sent = [m for m in self.waha.accepted if (m.session, m.chat_id) == (session, chat_id)]
-            if sent:
-                await self.write_sql(
-                    "INSERT INTO campaign_message (session, message_id, campaign_id, position, attempt, at_ms) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    *(session, sent[-1].id, campaign_id, position, attempt, at_ms),
-                )
-
     async def watch(self, in_ms: int = 0) -> None:
-        """Plan the timer that looks at the number, and let it fire."""
+        """Let the timer that looks at the number fire now instead of in five minutes."""
         timer = ack_timer(SESSION, self.home.clock.now_ms() + in_ms)
+        await self.write_sql("DELETE FROM timer WHERE type = ?", timer.type)
         await self.write_sql(
             "INSERT INTO timer (id, type, data, due_at_ms, lease_owner, lease_until_ms, fence, claims) "
             "VALUES (?, ?, ?, ?, '', 0, 1, 0)",

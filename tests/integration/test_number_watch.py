@@ -155,7 +155,6 @@ async def test_texts_that_reach_no_phone_pause_the_number_where_that_is_wanted(o
         assert (await told.states()).count("SENT") == 8
         await told.ask("campaign.resume", {"userId": "user-1", "campaignId": campaign_id})
         await told.home.pass_time(MORNING_MS + 100 * MINUTE_MS)
-        await told.know_messages()
         assert await told.statuses() == [("Running", None)]
         await told.home.pass_time(MORNING_MS + 120 * MINUTE_MS)
         assert await told.statuses() == [("Paused", "SILENT_DROPS")]

@@ -187,11 +187,14 @@ async def test_an_acknowledgement_that_is_faster_than_the_id_waits_for_it(opens:
     """A file's id is known with the answer only; an id that nobody ever sent is let go, once nothing is on its way."""
     async with opens() as told:
         await told.campaign(2)
+        columns = "session, message_id, campaign_id, position, attempt, at_ms"
+        known = await told.home.database.fetch(f"SELECT {columns} FROM campaign_message")  # noqa: S608  ours
         await told.write_sql("DELETE FROM campaign_message")
         await told.write_sql("UPDATE campaign_recipient SET state = 'SENDING' WHERE position = 1")
         await told.put(told.webhooks.ack(told.waha.accepted[0], 2, MORNING_MS))
         await _until(told, 1)
-        await told.know_messages()
+        for row in known:
+            await told.write_sql(f"INSERT INTO campaign_message ({columns}) VALUES (?, ?, ?, ?, ?, ?)", *row)  # noqa: S608  ours
         await told.write_sql("UPDATE campaign_recipient SET state = 'SENT' WHERE position = 1")
         await told.home.quiet()
         assert await told.acks() == [2, None]
@@ -459,11 +462,10 @@ async def test_a_waha_that_tells_by_itself_is_understood(opens: Opens) -> None:
         assert await told.statuses() == [("Paused", "SESSION_NOT_WORKING")]
         assert await told.opted_out() == [chat(2)]
         assert (posts.failed, posts.posted) == ([], 1 + 2 * 2 + 1 + 1)
-        await told.know_messages()
         told.waha.set_ack(told.waha.accepted[1].id, 4)
         await posts.drained()
         await told.home.quiet()
-        assert await told.acks() == [None, 4]
+        assert await told.acks() == [2, 4]
         told.home.sqs.missing_queues.add(TOLD)
         posts.written(SESSION, chat(1), "stop")
         await posts.drained()
