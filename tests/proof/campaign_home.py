@@ -1,7 +1,7 @@
 """A home that sends campaigns: a WAHA stands among its neighbours, and its user speaks by commands.
 
-Each campaign of a test has a number, which is in its text, its session and its robot: so WAHA's own record, the robot's
-queue and the tables are told apart by what the test wrote, not by ids of the product.
+Each campaign of a test has a number, which is in its text and its robot's: so WAHA's own record, the robot's queue and
+the tables are told apart by what the test wrote, not by ids of the product.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class Letter:
 
     number: int
     people: tuple[int, ...]
+    session: str
     has_picture: bool = False
 
     @property
@@ -67,15 +68,15 @@ class Letter:
         return 62000 + self.number
 
     @property
-    def session(self) -> str:
-        """A WhatsApp number of its own."""
-        return f"number-{self.number}"
+    def ending(self) -> str:
+        """With what all its texts end, and no others."""
+        return f"this is letter {self.number}."
 
     @property
     def texts(self) -> dict[str, str]:
         """By chat, the one text that each has to get."""
         names = {number: person(number).get("firstName", "friend") for number in self.people}
-        return {chat(number): f"Dear {name}, this is letter {self.number}." for number, name in names.items()}
+        return {chat(number): f"Dear {name}, {self.ending}" for number, name in names.items()}
 
     def create_command(self, list_id: int, after_s: float, **envelope: object) -> str:
         """The body of `campaign.create`, due in so many seconds."""
@@ -84,7 +85,7 @@ class Letter:
             "name": f"letter {self.number}",
             "session": self.session,
             "contactListId": list_id,
-            "text": f"Dear {{Name}}, this is letter {self.number}.",
+            "text": f"Dear {{Name}}, {self.ending}",
             "defaultNameValue": "friend",
             "scheduledAt": iso(round((time.time() + after_s) * 1000)),
             "robotId": self.robot_id,
@@ -166,11 +167,18 @@ class Mailroom:
         return people
 
     def new_letter(self, people: tuple[int, ...], *, has_picture: bool = False) -> Letter:
-        """A campaign to be asked for, with a session that works."""
-        letter = Letter(len(self.letters) + 1, people, has_picture)
+        """A campaign to be asked for, with a session of its own that works."""
+        number = len(self.letters) + 1
+        letter = Letter(number, people, f"number-{number}", has_picture)
         self.waha.add_session(letter.session)
         self.letters.append(letter)
         return letter
+
+    def twin_of(self, letter: Letter) -> Letter:
+        """The same asked for once more: another campaign for the same people by the same WhatsApp number."""
+        twin = replace(letter, number=len(self.letters) + 1)
+        self.letters.append(twin)
+        return twin
 
     def create(self, letter: Letter, *, after_s: float = 0, copies: int = 1) -> None:
         """Ask for a campaign, `copies` times by one id."""

@@ -63,6 +63,8 @@ class Judge:
         """Everything that does not hold, as sentences."""
         facts = [self._facts(letter) for letter in letters]
         found = [f"letter {each.letter.number}: {what}" for each in facts for what in self._of_one(each)]
+        if len(self.room.waha.accepted) != sum(each.accepted.total() for each in map(self._facts, self.room.letters)):
+            found.append("WAHA has texts that no letter is")
         return [*found, *self._doubts(facts), *self._left(), *self._buried()]
 
     def _facts(self, letter: Letter) -> Facts:
@@ -75,7 +77,7 @@ class Judge:
         return Facts(
             letter=letter,
             rows=room.home.tables.dicts(f"campaign_recipient WHERE campaign_id = {campaign['id']} ORDER BY position"),
-            accepted=Counter(each.chat_id for each in room.waha.accepted if each.session == letter.session),
+            accepted=Counter(each.chat_id for each in room.waha.accepted if each.text.endswith(letter.ending)),
             refused=refused,
             lied_about={chat_id for chat_id, trouble in struck if trouble.kind in REFUSING and trouble.is_accepted},
             left_open={chat_id for chat_id, trouble in struck if trouble.kind in DOUBTFUL},
@@ -92,10 +94,11 @@ class Judge:
         for chat_id, times in facts.accepted.items():
             if times != 1:
                 yield f"DOUBLE SEND: {chat_id} got it {times} times, and is {facts.states.get(chat_id)}"
-        texts = facts.letter.texts
+        texts, kind = facts.letter.texts, "image" if facts.letter.has_picture else "text"
         for message in self.room.waha.accepted:
-            if message.session == facts.letter.session and message.text != texts.get(message.chat_id):
-                yield f"{message.chat_id} got {message.text!r}"
+            is_right = (message.session, message.kind) == (facts.letter.session, kind)
+            if message.text.endswith(facts.letter.ending) and not (is_right and message.text == texts[message.chat_id]):
+                yield f"{message.chat_id} got {message.text!r} by {message.session} as {message.kind}"
 
     def _nobody_missing(self, facts: Facts) -> Iterator[str]:
         wanted = set(facts.letter.texts)
