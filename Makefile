@@ -48,7 +48,7 @@ system:
 	    echo "MariaDB is missing: its tests will be skipped by name. To run them: sudo apt-get install mariadb-server-core mariadb-client-core"; \
 	  fi; fi
 
-demo: $(STAMP) ## a day in one home, in the terminal: no AWS, no MySQL, no Docker
+demo: $(STAMP) ## a day in one home and a campaign, in the terminal: no AWS, no MySQL, no Docker
 	@$(BIN)/robotd demo
 
 # All of them: the units under coverage first, then the rest without, which measures time. Nothing runs twice.

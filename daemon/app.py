@@ -11,8 +11,10 @@ import httpx
 import structlog
 
 from daemon import topology
+from daemon.campaign_keeper import CampaignKeeper
 from daemon.clients.megazord import HttpMegazord, Own
 from daemon.clients.micro_managers import HttpMicroManagers
+from daemon.clients.slack import HttpSlack
 from daemon.clients.waha import HttpWhatsApp
 from daemon.clients.waha_http import Patience
 from daemon.clock import SystemClock
@@ -32,6 +34,7 @@ from daemon.probe import Probe, unobserved
 from daemon.relay import Relay, RelayPace
 from daemon.settings import Settings
 from daemon.settings_campaigns import breaker_rules, pace_rules, sending_window
+from daemon.settings_values import read_queue_names
 from daemon.sqs import Sqs
 from daemon.store.bodies import SqlBodies
 from daemon.store.books import SqlBooks
@@ -41,16 +44,18 @@ from daemon.store.migrate import migrate
 from daemon.store.outbox import SqlOutbox
 from daemon.store.retention import Retention
 from daemon.store.rows import RowIds
-from daemon.store.timers import SqlTimers
+from daemon.store.timers import SqlTimers, Types
 from daemon.store.uow import Committed, SqlUnitOfWork, Surroundings
 from daemon.template_library import TemplateLibrary
 from daemon.template_watch import TemplateWatch
 from daemon.timers import TimerPace, Timers
 from domain.number import NumberRules
 from domain.ports import Clock
+from handlers.alerts import AlertHandlers
+from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
 from handlers.monitors import MonitorHandlers
-from handlers.routes import Families, routes
+from handlers.routes import Families, patient_timers, routes
 from handlers.status_checks import StatusCheckHandlers
 from handlers.subscriptions import SubscriptionHandlers
 
@@ -92,23 +97,33 @@ async def build(settings: Settings, outside: Outside | None = None) -> AsyncIter
         watch = TemplateWatch(settings.templates.folder, templates, gate, every_s=settings.templates.reload_every_s)
         await watch.begin()
         sqs = await stack.enter_async_context(open_sqs(settings))
-        neighbours = [await stack.enter_async_context(_http()) for _ in ("megazord", "micro-managers", "waha")]
+        neighbours = [await stack.enter_async_context(_http()) for _ in ("megazord", "micro-managers")]
+        neighbours += [await stack.enter_async_context(_http(limits)) for limits in _waha_limits(settings)]
+        neighbours.append(await stack.enter_async_context(_http()))  # Slack
         base = Base(settings, outside, database, sqs, gate, RowIds())
         rules = FileMonitors(settings.monitors.file)
         rules.look()
         yield _daemon(base, _families(base, neighbours, templates, rules), rules, watch)
 
 
-def _http() -> httpx.AsyncClient:
+def _waha_limits(settings: Settings) -> tuple[httpx.Limits, httpx.Limits]:
+    """For questions, two at a time before each send, and for sends, which never use a connection again."""
+    at_once = settings.campaigns.max_in_flight
+    # Shorter than the 5 s after which Node closes what is idle.
+    questions = httpx.Limits(max_connections=2 * at_once, max_keepalive_connections=2 * at_once, keepalive_expiry=4)
+    return questions, httpx.Limits(max_connections=at_once, max_keepalive_connections=0)
+
+
+def _http(limits: httpx.Limits = _HTTP_LIMITS) -> httpx.AsyncClient:
     """A client of one neighbour: one that hangs must not hold the connections of another."""
-    return httpx.AsyncClient(trust_env=False, limits=_HTTP_LIMITS)
+    return httpx.AsyncClient(trust_env=False, limits=limits)
 
 
 def _families(
     base: Base, neighbours: Sequence[httpx.AsyncClient], templates: TemplateLibrary, rules: FileMonitors
 ) -> Families:
     settings, probe = base.settings, base.outside.probe
-    for_megazord, for_managers, for_waha = neighbours
+    for_megazord, for_managers, *for_waha, for_slack = neighbours
     megazord = HttpMegazord(
         for_megazord,
         settings.megazord.base_url,
@@ -128,30 +143,54 @@ def _families(
     monitors = MonitorHandlers(megazord, rules)
     listeners = (checks, monitors)
     subscriptions = SubscriptionHandlers(megazord, listeners, settings.megazord.roll_call_event)
-    return Families(checks, subscriptions, monitors, _campaigns(base, for_waha))
+    alerts = AlertHandlers(_slack(base, for_slack))
+    return Families(checks, subscriptions, monitors, *_campaigns(base, for_waha), alerts=alerts)
 
 
-def _campaigns(base: Base, http: httpx.AsyncClient) -> CampaignHandlers:
-    waha, campaigns = base.settings.waha, base.settings.campaigns
-    rules = NumberRules(pace_rules(campaigns), sending_window(campaigns), breaker_rules(campaigns))
-    whatsapp = None
-    if waha.base_url is not None:
-        key = waha.api_key.get_secret_value() if waha.api_key else None
-        patience = Patience(waha.connect_timeout_s, waha.send_timeout_s, waha.media_timeout_s, waha.timeout_s)
-        heard = base.gate.restored
-        whatsapp = HttpWhatsApp(http, waha.base_url, key, patience=patience, probe=base.outside.probe, heard=heard)
-    return CampaignHandlers(whatsapp, MediaFolder(campaigns.media_folder), rules, random.random)
+def _slack(base: Base, http: httpx.AsyncClient) -> HttpSlack | None:
+    slack, heard = base.settings.slack, base.gate.restored
+    if slack.webhook_url is None:
+        return None
+    url = slack.webhook_url.get_secret_value()
+    return HttpSlack(http, url, timeout_s=slack.timeout_s, probe=base.outside.probe, heard=heard)
+
+
+def _campaigns(base: Base, http: Sequence[httpx.AsyncClient]) -> tuple[CampaignHandlers, CampaignSending]:
+    settings, whatsapp, media = (
+        base.settings.campaigns,
+        _whatsapp(base, http),
+        MediaFolder(base.settings.campaigns.media_folder),
+    )
+    rules = NumberRules(pace_rules(settings), sending_window(settings), breaker_rules(settings))
+    grace_ms, progress_ms = round(settings.doubt_grace_s * 1000), round(settings.progress_every_s * 1000)
+    if whatsapp is not None:
+        for warning in rules.pace.warnings:
+            _log.warning(LogEvent.CAMPAIGN_PACE, warning=warning)
+    campaigns = CampaignHandlers(whatsapp, media, rules, settings.expires_after_s, progress_ms)
+    return campaigns, CampaignSending(whatsapp, media, rules, random.random, grace_ms)
+
+
+def _whatsapp(base: Base, http: Sequence[httpx.AsyncClient]) -> HttpWhatsApp | None:
+    waha = base.settings.waha
+    if waha.base_url is None:
+        return None
+    key = waha.api_key.get_secret_value() if waha.api_key else None
+    patience = Patience(waha.connect_timeout_s, waha.send_timeout_s, waha.media_timeout_s, waha.timeout_s)
+    heard, probe = base.gate.restored, base.outside.probe
+    questions, sends = http
+    return HttpWhatsApp(questions, waha.base_url, key, sends=sends, patience=patience, probe=probe, heard=heard)
 
 
 def _daemon(base: Base, families: Families, rules: FileMonitors, watch: TemplateWatch) -> Daemon:
     relay = _relay(base)
-    timers_nudge: list[Callable[[int], None]] = []
+    timers_nudge: list[tuple[Types, Callable[[int], None]]] = []
 
     def handed_on(committed: Committed) -> None:
         relay.offer(committed.outbox)
-        for due_at_ms in committed.due_at_ms:
-            for nudge in timers_nudge:
-                nudge(due_at_ms)
+        for timer_type, due_at_ms in committed.timers:
+            for types, nudge in timers_nudge:
+                if types.covers(timer_type):
+                    nudge(due_at_ms)
 
     around = _around(base, handed_on)
     dispatcher = _dispatcher(base, families, around)
@@ -161,20 +200,24 @@ def _daemon(base: Base, families: Families, rules: FileMonitors, watch: Template
         SqlBodies(base.database),
         topology.report_missing,
     )
-    timers = _timers(base, dispatcher, letters)
-    timers_nudge.append(timers.nudge)
+    timers = _both_timers(base, dispatcher, letters, patient_timers(routes(families)))
+    timers_nudge += [(types, source.nudge) for types, source in timers]
     leases = Leases(base.database, base.rows.boot)
     keep = base.settings.retention
     parts = Parts(
         consumers=tuple(_consumers(base, dispatcher, letters)),
-        timers=timers,
+        timers=tuple(source for _, source in timers),
         relay=relay,
         gate=base.gate,
         ping=partial(base.database.fetch, "SELECT 1"),
         renew_polling=base.sqs.renew_polling,
         forget_old=Retention(base.database, leases, keep.inbox_days, keep.journal_days, keep.monitor_days).sweep,
         edge=_edge(base, dispatcher),
-        keepers=(_monitor_keeper(base, families, rules, around).run, *watch.keepers),
+        keepers=(
+            _monitor_keeper(base, families, rules, around).run,
+            _campaign_keeper(base, families, around).run,
+            *watch.keepers,
+        ),
     )
     return Daemon(parts, base.settings.drain_timeout_s, base.settings.consumer.stalled_after_s)
 
@@ -189,6 +232,8 @@ def _around(base: Base, handed_on: Callable[[Committed], None]) -> Surroundings:
         claim_ms=round(settings.relay.claim_s * 1000),
         handed_on=handed_on,
         probe=base.outside.probe,
+        lease_ms=round(settings.timers.lease_s * 1000),
+        clock=base.outside.clock,
     )
 
 
@@ -201,6 +246,16 @@ def _monitor_keeper(base: Base, families: Families, rules: FileMonitors, around:
     return MonitorKeeper(rules, plan, base.gate, look_every_s=base.settings.monitors.look_every_s)
 
 
+def _campaign_keeper(base: Base, families: Families, around: Surroundings) -> CampaignKeeper:
+    async def tend() -> int:
+        work = SqlUnitOfWork(around, "robotd", "campaigns", None, base.outside.clock.now_ms(), 0)
+        strays = await families.campaigns.tend(work)
+        await work.commit([])
+        return strays
+
+    return CampaignKeeper(tend, base.gate)
+
+
 def _dispatcher(base: Base, families: Families, around: Surroundings) -> Dispatcher[SqlUnitOfWork]:
     settings, clock = base.settings, base.outside.clock
     consumer = settings.consumer
@@ -209,6 +264,7 @@ def _dispatcher(base: Base, families: Families, around: Surroundings) -> Dispatc
         first_s=consumer.backoff_first_s,
         cap_s=consumer.backoff_cap_s,
         handler_timeout_s=consumer.handler_timeout_s,
+        reply_queues=read_queue_names(settings.queues.reply_queues),
     )
     return Dispatcher(
         routes(families),
@@ -246,14 +302,28 @@ def _relay(base: Base) -> Relay:
     )
 
 
-def _timers(base: Base, dispatcher: Dispatcher[SqlUnitOfWork], letters: DeadLetters) -> Timers:
+def _both_timers(
+    base: Base, dispatcher: Dispatcher[SqlUnitOfWork], letters: DeadLetters, patient: tuple[str, ...]
+) -> list[tuple[Types, Timers]]:
+    """Those that must not be late, and those that may wait for a slow neighbour: neither takes a slot of the other."""
+    punctual_types, patient_types = Types(patient), Types(patient, are_others=False)
+    at_once, patient_at_once = base.settings.consumer.max_in_flight, base.settings.campaigns.max_in_flight
+    return [
+        (punctual_types, _timers(base, dispatcher, letters, punctual_types, at_once)),
+        (patient_types, _timers(base, dispatcher, letters, patient_types, patient_at_once)),
+    ]
+
+
+def _timers(
+    base: Base, dispatcher: Dispatcher[SqlUnitOfWork], letters: DeadLetters, types: Types, max_in_flight: int
+) -> Timers:
     settings = base.settings.timers
     return Timers(
-        SqlTimers(base.database, base.rows.boot, round(settings.lease_s * 1000)),
+        SqlTimers(base.database, base.rows.boot, round(settings.lease_s * 1000), types),
         base.outside.clock,
         dispatcher,
         letters,
-        pace=TimerPace(settings.poll_every_s, settings.batch, base.settings.consumer.max_in_flight, settings.lease_s),
+        pace=TimerPace(settings.poll_every_s, settings.batch, max_in_flight, settings.lease_s),
         gate=base.gate,
         probe=base.outside.probe,
     )

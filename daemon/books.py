@@ -40,8 +40,15 @@ class Books(Protocol, Generic[Work]):
         """A unit of work for one handling."""
         ...
 
-    async def commit(self, delivery: Delivery, message: Message, work: Work, entry: Entry) -> None:
-        """One transaction for inbox, work and journal. Raises Conflict when another was first."""
+    async def commit(self, delivery: Delivery, message: Message, work: Work, entry: Entry | None) -> None:
+        """One transaction for inbox, work and, with an entry, journal.
+
+        Raises Conflict when another was first, after what the handler wanted salvaged.
+        """
+        ...
+
+    async def finish(self, work: Work) -> None:
+        """Commit what was collected by a handling that has no delivery of its own. Raises Conflict."""
         ...
 
     async def note_rejected(self, delivery: Delivery, work: Work, entry: Entry) -> None:

@@ -45,6 +45,7 @@ _EXAMPLES: Mapping[str, JsonObject] = {
         f"campaign.{verb}": {"userId": "user-1", "campaignId": 1}
         for verb in ("run", "pause", "resume", "cancel", "status", "preview")
     },
+    "campaign.test-send": {"userId": "user-1", "campaignId": 1, "phoneNumber": "+999 00 0000001", "firstName": "Ann"},
     "campaign.retry": {"userId": "user-1", "campaignId": 1, "scope": "failed"},
     "contacts.import": {
         "userId": "user-1",
@@ -96,8 +97,9 @@ async def send_command(settings: Settings, wanted: Wanted) -> int:
     """Send, and with `wait_s` print the answer. Exit code 1 when none came in time."""
     body = write_json(build(wanted))
     envelope = read_envelope(body)
-    if wanted.wait_s is not None and "robotId" not in envelope.data:
-        raise MessageError(f"--wait needs a robotId: without one nobody is told what became of {envelope.type}")
+    answers = _answer_queue(settings, envelope.data)
+    if wanted.wait_s is not None and answers is None:
+        raise MessageError(f"--wait needs a robotId or replyTo: else nobody is told what became of {envelope.type}")
     async with open_sqs(settings, poll_wait_s=_POLL_S) as sqs:
         try:
             errors = await sqs.send(settings.queues.commands, [Outgoing(body, {"type": envelope.type})])
@@ -106,16 +108,22 @@ async def send_command(settings: Settings, wanted: Wanted) -> int:
         if errors[0] is not None:
             raise errors[0]
         sent = {"sent": envelope.id, "callRef": envelope.callref, "queue": settings.queues.commands}
-        if wanted.wait_s is None:
+        if wanted.wait_s is None or answers is None:
             _print(json.dumps(sent) if wanted.as_json else f"sent {envelope.type} {envelope.id}")
             return 0
-        robot_queue = f"{settings.queues.robot_prefix}{envelope.data['robotId']}"
-        answer = await _answer(sqs, robot_queue, str(envelope.callref), wanted.wait_s)
+        answer = await _answer(sqs, answers, str(envelope.callref), wanted.wait_s)
     if answer is None:
         _print(json.dumps({**sent, "answer": None}) if wanted.as_json else f"no answer within {wanted.wait_s:g} s")
         return 1
     _print(json.dumps({**sent, "answer": answer}) if wanted.as_json else json.dumps(answer, indent=2))
     return 0
+
+
+def _answer_queue(settings: Settings, data: JsonObject) -> str | None:
+    """Where the answer will be: the queue of the robot or the reply queue that the command names."""
+    if data.get("robotId") is not None:
+        return f"{settings.queues.robot_prefix}{data['robotId']}"
+    return None if data.get("replyTo") is None else str(data["replyTo"])
 
 
 def build(wanted: Wanted) -> JsonObject:
@@ -193,7 +201,7 @@ def _fields(fields: tuple[str, ...]) -> JsonObject:
 
 
 async def _answer(sqs: Sqs, queue: str, call_ref: str, wait_s: float) -> JsonObject | None:
-    """Look through the robot's queue for our call reference, and show every message again: they are the robot's."""
+    """Look through the queue for our call reference, and show every message again: they are its reader's."""
     looked_at: list[Received] = []
     deadline_s = asyncio.get_running_loop().time() + wait_s
     try:

@@ -87,11 +87,12 @@ class Message:
     command: BaseModel
     robot_id: int | None = None
     call_ref: str | None = None
+    reply_to: str | None = None
 
     @property
     def identity(self) -> "Identity":
         """Who and what it is, without what it says."""
-        return Identity(self.type, self.source, self.id, self.robot_id, self.call_ref)
+        return Identity(self.type, self.source, self.id, self.robot_id, self.call_ref, self.reply_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +104,4 @@ class Identity:
     id: str = "unknown"
     robot_id: int | None = None
     call_ref: str | None = None
+    reply_to: str | None = None

@@ -7,7 +7,7 @@ on the queue, and `outcome_of` is the one place where surprises become outcomes.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Generic
 
@@ -41,6 +41,7 @@ class Policy:
     unavailable_cap_s: float = 20.0  # a dependency that is back is found within I8's 30 s
     handler_timeout_s: float = 30.0
     unexplained_receives: int = 10  # received, yet never an outcome of ours: it probably kills the process
+    reply_queues: frozenset[str] = frozenset()  # where senders may want their answers
 
 
 class Dispatcher(Generic[Work]):
@@ -101,6 +102,8 @@ class Dispatcher(Generic[Work]):
             return Done("duplicate")
         if await self._kills_the_process(delivery):  # asked only now: a handled message may come as often as it likes
             return Reject("received again and again without ever reaching an outcome", "crash-loop")
+        if message.reply_to is not None and message.reply_to not in self._policy.reply_queues:
+            raise RuleViolation(f"{message.reply_to} is none of queues.reply_queues", kind="reply-queue")
         await self._probe("after_seen")
         work = self._books.begin(delivery, message.identity)
         route = self._routes[message.type]
@@ -109,7 +112,7 @@ class Dispatcher(Generic[Work]):
         await self._probe("after_handle")
         if isinstance(outcome, Done):
             entry = Entry(message.identity, "done", outcome.note, delivery.receive_count)
-            await self._books.commit(delivery, message, work, entry)
+            await self._books.commit(delivery, message, work, entry if route.is_journaled else None)
         return outcome
 
     def outcome_of(self, error: Exception) -> Outcome:
@@ -194,6 +197,7 @@ class Dispatcher(Generic[Work]):
     async def _reject(self, delivery: Delivery, identity: Identity, reject: Reject) -> None:
         before = await self._books.attempts(delivery)
         entry = Entry(identity, "rejected", f"{reject.kind}: {reject.reason}", before.attempts + 1)
+        await self._give_up(delivery, identity, reject)
         await self._tell_robot(delivery, identity, reject, entry)
         await self._probe("before_dead_letter")
         route = self._routes.get(identity.type)
@@ -202,14 +206,40 @@ class Dispatcher(Generic[Work]):
         await self._books.forget(delivery)
         _log.warning(LogEvent.MESSAGE_REJECTED, kind=reject.kind, reason=reject.reason, rejected_type=identity.type)
 
+    async def _give_up(self, delivery: Delivery, identity: Identity, reject: Reject) -> None:
+        """Let the family say what follows where its message is given up: something may wait for it for ever.
+
+        Whatever goes wrong here is logged: the message has to leave its queue.
+        """
+        route = self._routes.get(identity.type)
+        if route is None or route.gave_up is None:
+            return
+        try:
+            message = read(delivery, self._routes)
+            for _ in _PAUSES_AFTER_CONFLICT_S:
+                work = self._books.begin(delivery, identity)
+                await route.gave_up(message.command, reject.reason, work)
+                with suppress(Conflict):
+                    await self._books.finish(work)
+                    return
+        except MessageError:
+            return  # it can't be read, so nothing can wait for it by its name
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  see above
+            _log.exception(LogEvent.MESSAGE_FAILED, exc_info=error)
+
     async def _tell_robot(self, delivery: Delivery, identity: Identity, reject: Reject, entry: Entry) -> None:
-        """The robot that a refused command names is waiting for an answer: give it one, and journal."""
-        if delivery.reads != COMMANDS or identity.robot_id is None:
+        """The robot or the queue that a refused command names is waiting for an answer: give it one, and journal."""
+        is_allowed = identity.reply_to in self._policy.reply_queues  # a queue that is not gets no error about it either
+        to = identity if is_allowed else replace(identity, reply_to=None)
+        about = (identity.type, identity.source, identity.id)
+        told = error_result(to, about, reject.kind, reject.reason, identity.call_ref)
+        if delivery.reads != COMMANDS or told is None:
             await self._books.note(delivery, entry)
             return
         work = self._books.begin(delivery, identity)
-        about = (identity.type, identity.source, identity.id)
-        work.publish(error_result(identity.robot_id, about, reject.kind, reject.reason, identity.call_ref))
+        work.publish(told)
         await self._books.note_rejected(delivery, work, entry)
 
     async def _kills_the_process(self, delivery: Delivery) -> bool:

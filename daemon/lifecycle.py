@@ -40,7 +40,7 @@ class Parts:
     """What the daemon runs."""
 
     consumers: tuple[Consumer, ...]
-    timers: Timers
+    timers: tuple[Timers, ...]
     relay: Relay
     gate: Gate
     ping: Callable[[], Awaitable[object]]
@@ -78,7 +78,7 @@ class Daemon:
 
     @property
     def _sources(self) -> tuple[Consumer | Timers | Edge, ...]:
-        return (*self._parts.consumers, self._parts.timers, *self._edges)
+        return (*self._parts.consumers, *self._parts.timers, *self._edges)
 
     @property
     def in_flight(self) -> int:
@@ -137,7 +137,7 @@ class Daemon:
         parts = self._parts
         return [
             *(consumer.keep() for consumer in parts.consumers),
-            parts.timers.keep(),
+            *(timers.keep() for timers in parts.timers),
             parts.relay.run(),
             parts.gate.probe_database(parts.ping),
             self._watch(),
@@ -146,7 +146,10 @@ class Daemon:
         ]
 
     def _pollers(self) -> list[Coroutine[None, None, None]]:
-        return [*(consumer.run() for consumer in self._parts.consumers), self._parts.timers.run()]
+        return [
+            *(consumer.run() for consumer in self._parts.consumers),
+            *(timers.run() for timers in self._parts.timers),
+        ]
 
     async def _drain(self, pollers: list[asyncio.Task[None]]) -> Ending:
         parts, loop = self._parts, asyncio.get_running_loop()

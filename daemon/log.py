@@ -78,6 +78,8 @@ class LogEvent(StrEnum):
     TEMPLATE_FAILED = "template.failed"  # its expression, while a check was decided
     MONITORS_LOADED = "monitors.loaded"
     MONITORS_REFUSED = "monitors.refused"
+    CAMPAIGN_PACE = "campaign.pace"  # a word about the settings by which all numbers send
+    CAMPAIGN_STRAYED = "campaign.strayed"  # it waited for a timer that was not there
     HISTORY_TRUNCATED = "history.truncated"
     CHECK_CREATED = "check.created"
     CHECK_RECORDED = "check.recorded"

@@ -4,6 +4,7 @@ import asyncio
 import base64
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from domain.errors import RuleViolation
 from domain.sending import Media
@@ -28,19 +29,26 @@ class MediaFolder:
     """The port `MediaFiles` on one folder; None means that there is none."""
 
     folder: Path | None
-    _kept: dict[str, tuple[_Stamp, Media]] = field(default_factory=dict)
+    _kept: dict[Path, tuple[_Stamp, Media]] = field(default_factory=dict)
 
-    async def read(self, name: str) -> Media:
-        """Read, check and encode. Raises RuleViolation with what is wrong."""
+    async def read(self, owner: str, name: str) -> Media:
+        """Read, check and encode: from the user's own folder in it, else from itself. Raises RuleViolation.
+
+        A folder of a user is called as they are, quoted as in an address where a name can't be so.
+        """
         if self.folder is None:
             raise RuleViolation("campaigns.media_folder is not set, so no file can be sent", kind="no-media")
-        return await asyncio.to_thread(self._read, self.folder / Path(name).name)
+        return await asyncio.to_thread(self._find, self.folder, owner, Path(name).name)
+
+    def _find(self, folder: Path, owner: str, name: str) -> Media:
+        own = folder / _folder_of(owner) / name
+        return self._read(own if own.exists() else folder / name)
 
     def _read(self, file: Path) -> Media:
         try:
             stat = file.stat()
             stamp = (stat.st_mtime_ns, stat.st_size)
-            known = self._kept.get(file.name)
+            known = self._kept.get(file)
             if known is not None and known[0] == stamp:
                 return known[1]
             media = _media(file, stat.st_size)
@@ -48,8 +56,13 @@ class MediaFolder:
             raise RuleViolation(f"{file.name} can't be read: {error.strerror}", kind="no-media") from None
         if len(self._kept) >= _KEPT:
             del self._kept[next(iter(self._kept))]
-        self._kept[file.name] = (stamp, media)
+        self._kept[file] = (stamp, media)
         return media
+
+
+def _folder_of(owner: str) -> str:
+    """No user's name leads to another place: a slash is quoted, and so are names of dots alone."""
+    return quote(owner, safe="") if owner.strip(".") else owner.replace(".", "%2E")
 
 
 def _media(file: Path, size: int) -> Media:

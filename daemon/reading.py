@@ -37,8 +37,8 @@ def _command(delivery: Delivery, routes: Mapping[str, Route]) -> Message:
     data = _data(envelope.data, route.model, "data")
     given = envelope.callref or _call_ref(delivery.attributes.get("callRef"))
     call_ref = given or _own_call_ref(envelope.source, envelope.id)
-    robot_id = getattr(data, "robot_id", None)
-    return Message(envelope.type, envelope.source, envelope.id, data, robot_id, call_ref)
+    robot_id, reply_to = getattr(data, "robot_id", None), getattr(data, "reply_to", None)
+    return Message(envelope.type, envelope.source, envelope.id, data, robot_id, call_ref, reply_to)
 
 
 def _event(delivery: Delivery) -> Message:
@@ -80,13 +80,14 @@ def identify(delivery: Delivery) -> Identity:
     except MessageError:
         return Identity(id=delivery.id, call_ref=call_ref)
     data = body.get("data")
-    robot_id = data.get("robotId") if isinstance(data, dict) else None
+    robot_id, reply_to = (data.get("robotId"), data.get("replyTo")) if isinstance(data, dict) else (None, None)
     return Identity(
         type=_word(body.get("type"), "unknown"),
         source=_word(body.get("source"), "unknown"),
         id=_word(body.get("id"), delivery.id),
         robot_id=robot_id if _is_robot_id(robot_id) else None,
         call_ref=_call_ref(body.get("callref")) or call_ref,
+        reply_to=reply_to if isinstance(reply_to, str) else None,
     )
 
 

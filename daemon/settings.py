@@ -13,6 +13,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from daemon.settings_alerts import SlackSettings
 from daemon.settings_campaigns import CampaignSettings, WahaSettings
 from daemon.settings_edge import EdgeSettings
 from daemon.settings_sections import (
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     monitors: MonitorSettings = Field(default_factory=MonitorSettings)
     waha: WahaSettings = Field(default_factory=WahaSettings)
     campaigns: CampaignSettings = Field(default_factory=CampaignSettings)
+    slack: SlackSettings = Field(default_factory=SlackSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 

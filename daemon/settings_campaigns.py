@@ -179,6 +179,19 @@ class CampaignSettings(Section):
     )
     ramp_sends: Count = Field(10, ge=0, le=10_000, description="So many messages after a pause go out slowly.")
     ramp_factor: Seconds = Field(3, ge=1, le=100, description="By how much their gaps grow.")
+    doubt_grace_s: Seconds = Field(
+        120,
+        ge=0,
+        le=_DAY_S,
+        description="A send that a crash has interrupted is looked up at once and again after this long. Only then is "
+        "a chat that reaches back and lacks it taken for a proof that it was not sent.",
+    )
+    progress_every_s: Seconds = Field(
+        300, ge=0, le=_DAY_S, description="How often a running campaign tells how far it is; 0: never."
+    )
+    max_in_flight: Count = Field(
+        50, ge=1, le=1000, description="Sends and other waits for WAHA at one time; status checks have their own slots."
+    )
 
     @model_validator(mode="after")
     def _factors_fit(self) -> Self:

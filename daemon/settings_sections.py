@@ -13,6 +13,7 @@ from daemon.settings_values import (
     ExistingFile,
     Folder,
     QueueName,
+    QueueNames,
     RobotPrefix,
     Seconds,
     Section,
@@ -20,6 +21,7 @@ from daemon.settings_values import (
     ZoneName,
     disagree,
     read_database_url,
+    read_queue_names,
 )
 
 
@@ -68,6 +70,11 @@ class QueueSettings(Section):
         "robot-queue-",
         description="A robot's queue is this plus the robot's id: the beginning of a name, or of a URL (with `://`).",
     )
+    reply_queues: QueueNames = Field(
+        "",
+        description="Queues, with commas between them, that a command may name in `replyTo`; empty means none. "
+        "They belong to those who read them: `robotd queues ensure` does not create them.",
+    )
     create_robot_queues: bool = Field(
         False, description="Create a robot's queue when it is missing. Not in production."
     )
@@ -92,6 +99,16 @@ class QueueSettings(Section):
         for key, name in names.items():
             if name in dead or list(names.values()).count(name) > 1:
                 raise disagree("two purposes share one queue", f"queues.{key}")
+        return self
+
+    @model_validator(mode="after")
+    def _answers_go_to_nobody_else(self) -> Self:
+        own = {self.commands, self.events}
+        own |= {f"{name}{self.dead_letter_suffix}" for name in own} | {self.timers_dead_letter}
+        robots = self.robot_prefix.rsplit("/", 1)[-1]
+        for name in sorted(read_queue_names(self.reply_queues)):
+            if name in own or (robots and name.startswith(robots)):
+                raise disagree(f"{name} is one of robotd's own queues, or a robot's", "queues.reply_queues")
         return self
 
 

@@ -1,5 +1,6 @@
 """What settings are made of: the base of all sections, and kinds of value with a check that a bound can't express."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+_QUEUE_NAME = re.compile(r"^[A-Za-z0-9_-]{1,80}$")
 
 
 class Section(BaseModel):
@@ -89,7 +92,8 @@ def _database(value: str) -> str:
     return value
 
 
-def _service_url(value: str) -> str:
+def service_url(value: str) -> str:
+    """The URL of a service, without a slash at the end. Raises ValueError, never with the URL in it."""
     scheme, _, rest = value.partition("://")
     if scheme not in {"http", "https"} or not rest.strip("/"):
         raise ValueError("expected a URL that begins with http:// or https://")
@@ -100,11 +104,24 @@ def _service_url(value: str) -> str:
 
 def _robot_prefix(value: str) -> str:
     if "://" in value:
-        _service_url(value)
+        service_url(value)
         return value
     plain = value.replace("-", "").replace("_", "")
     if len(value) > 70 or not (plain.isalnum() and plain.isascii()):  # noqa: PLR2004  SQS allows 80, a robot id takes 10
         raise ValueError("expected letters, digits, - and _ (at most 70), or a URL that ends where the robot id begins")
+    return value
+
+
+def read_queue_names(text: str) -> frozenset[str]:
+    """`answers, billing-answers`; empty means none. Raises ValueError."""
+    names = [name.strip() for name in text.split(",")] if text.strip() else []
+    if not all(_QUEUE_NAME.fullmatch(name) for name in names):
+        raise ValueError("expected names of queues with commas between them: letters, digits, - and _ (at most 80)")
+    return frozenset(names)
+
+
+def _queue_names(value: str) -> str:
+    read_queue_names(value)
     return value
 
 
@@ -133,9 +150,10 @@ CountOrUnset = Annotated[int | None, BeforeValidator(_not_a_switch)]
 Seconds = Annotated[float, BeforeValidator(_not_a_switch)]
 SecondsOrUnset = Annotated[float | None, BeforeValidator(_not_a_switch)]
 AnyCase = BeforeValidator(_lower)
-QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
+QueueName = Annotated[str, Field(pattern=_QUEUE_NAME.pattern)]
+QueueNames = Annotated[str, AfterValidator(_queue_names)]
 RobotPrefix = Annotated[str, AfterValidator(_robot_prefix)]
-ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+ServiceUrl = Annotated[str, AfterValidator(service_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_database)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
 Folder = Annotated[Path, AfterValidator(_folder)]

@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from domain.sending import PauseReason, SendAnswer, SendVerdict
+from domain.sending_window import SendingWindow
 from domain.wire import JsonObject, iso
+
+IN_DOUBT = "in-doubt"  # the code of an intent that was found later and is looked up once more when its time is over
 
 
 class CampaignStatus(StrEnum):
@@ -39,7 +42,11 @@ Counts = Mapping[RecipientState, int]
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One campaign. Immutable: every rule returns a new one; `version` counts the saved changes."""
+    """One campaign. Immutable: every rule returns a new one; `version` counts the saved changes.
+
+    `session` is empty until the start of one that goes out by its user's first session. `window` is its own, beside
+    that of its number.
+    """
 
     id: int
     owner: str
@@ -61,7 +68,9 @@ class Campaign:
     started_at_ms: int | None = None
     completed_at_ms: int | None = None
     robot_id: int | None = None
+    reply_to: str | None = None
     call_ref: str | None = None
+    window: SendingWindow | None = None
     notices: int = 0  # how often its robot was told
     version: int = 0
 
@@ -144,6 +153,19 @@ class Recipient:
             error_detail=None,
         )
 
+    @property
+    def is_looked_up_before(self) -> bool:
+        """Whether this intent was found by an earlier step already, and could not be cleared up."""
+        return self.error_code == IN_DOUBT
+
+    def unanswered(self, answer: SendAnswer) -> "Recipient":
+        """Sent perhaps: it stays an intent, to be looked up by its id at the next step."""
+        return replace(self, error_code=answer.code or None, error_detail=answer.detail[:512] or None)
+
+    def doubted(self, detail: str) -> "Recipient":
+        """Found as an intent without an answer; to be looked up again when a send can't be under way any more."""
+        return replace(self, error_code=IN_DOUBT, error_detail=detail[:512])
+
     def answered(self, answer: SendAnswer, now_ms: int) -> "Recipient":
         """What the messenger said."""
         state = {
@@ -156,7 +178,7 @@ class Recipient:
         return replace(
             self,
             state=state,
-            waha_id=answer.waha_id,
+            waha_id=answer.waha_id or self.waha_id,
             error_code=answer.code or None,
             error_detail=answer.detail[:512] or None,
             ended_at_ms=now_ms if is_over else None,
@@ -182,7 +204,8 @@ def campaign_payload(campaign: Campaign, counts: Counts) -> JsonObject:
         "failedCount": counts.get(RecipientState.FAILED, 0),
         "skippedCount": counts.get(RecipientState.SKIPPED, 0),
         "unknownCount": counts.get(RecipientState.UNKNOWN, 0),
-        "pendingCount": counts.get(RecipientState.PENDING, 0) + counts.get(RecipientState.SENDING, 0),
+        "sendingCount": counts.get(RecipientState.SENDING, 0),
+        "pendingCount": counts.get(RecipientState.PENDING, 0),
         "lastProcessedContactIndex": campaign.last_processed_contact_index,
         "scheduledAt": iso(campaign.scheduled_at_ms),
         "startedAt": _time(campaign.started_at_ms),

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from domain.command_data import CommandData, Owner
-from domain.wire import RobotId, RowId
+from domain.command_data import Answered, CommandData, Owner
+from domain.wire import RowId
 
 MAX_ROWS = 1_000
 
@@ -29,7 +29,7 @@ class ContactRow(CommandData):
     fields: dict[str, Annotated[str, Field(strict=True)]] = Field(default_factory=dict)
 
 
-class ImportContacts(CommandData):
+class ImportContacts(Answered):
     """`contacts.import`: add contacts to one list of a user; a list that is named and not there is made."""
 
     user_id: Owner
@@ -37,7 +37,6 @@ class ImportContacts(CommandData):
     list_name: ListName | None = None
     rows: tuple[ContactRow, ...] = Field(min_length=1, max_length=MAX_ROWS)
     default_country: CountryCode | None = None
-    robot_id: RobotId | None = None
 
     @model_validator(mode="after")
     def _names_one_list(self) -> "ImportContacts":
@@ -46,14 +45,13 @@ class ImportContacts(CommandData):
         return self
 
 
-class AddOptOut(CommandData):
+class AddOptOut(Answered):
     """`opt-out.add`: this person wants no messages of any campaign."""
 
     phone_number: str | None = Field(default=None, strict=True, max_length=64)
     chat_id: str | None = Field(default=None, strict=True, max_length=64)
     default_country: CountryCode | None = None
     reason: str = Field(default="", strict=True, max_length=256)
-    robot_id: RobotId | None = None
 
     @model_validator(mode="after")
     def _names_one_person(self) -> "AddOptOut":

@@ -8,12 +8,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from domain.campaign_messages import CampaignCommand, CreateCampaign, RetryCampaign, ScheduleCampaign
+from domain.campaign_messages import CampaignCommand, CreateCampaign, RetryCampaign, ScheduleCampaign, TrialSend
 from domain.command_data import CommandData, Token
 from domain.contact_messages import AddOptOut, ImportContacts
 from domain.errors import MessageError
@@ -62,6 +62,7 @@ COMMANDS: Mapping[str, type[CommandData]] = {
     "campaign.status": CampaignCommand,
     "campaign.preview": CampaignCommand,
     "campaign.retry": RetryCampaign,
+    "campaign.test-send": TrialSend,
     "contacts.import": ImportContacts,
     "opt-out.add": AddOptOut,
 }
@@ -176,14 +177,44 @@ class CloseMonitor(CommandData):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A message for one robot's queue. `id` is deterministic, so that the robot can drop a repeat."""
+    """A message for one robot's queue, or for the queue `reply_to`. `id` is deterministic: repeats can be dropped."""
 
-    robot_id: int
+    robot_id: int | None
     id: str
     type: str
     link: str
     payload: JsonObject
     call_ref: str | None = None
+    reply_to: str | None = None
+
+    def __post_init__(self) -> None:
+        """Exactly one addressee."""
+        if (self.robot_id is None) == (self.reply_to is None):
+            raise ValueError("a result goes to either a robot or a reply queue")
+
+
+class Addressed(Protocol):
+    """What names who is told: the data of a command, or what was kept of it. The robot, where both stand there."""
+
+    @property
+    def robot_id(self) -> int | None:
+        """The robot."""
+        ...
+
+    @property
+    def reply_to(self) -> str | None:
+        """The reply queue."""
+        ...
+
+
+def result_to(
+    to: Addressed, identity: str, result_type: str, payload: JsonObject, call_ref: str | None, *, link: str = ""
+) -> Result | None:
+    """A result for whom `to` names; None where that is nobody."""
+    if to.robot_id is None and to.reply_to is None:
+        return None
+    reply_to = to.reply_to if to.robot_id is None else None
+    return Result(to.robot_id, identity, result_type, link, payload, call_ref, reply_to)
 
 
 def reply_id(source: str, message_id: str) -> str:
@@ -191,8 +222,10 @@ def reply_id(source: str, message_id: str) -> str:
     return f"re-{hashlib.sha256(f'{source} {message_id}'.encode()).hexdigest()[:32]}"
 
 
-def error_result(robot_id: int, about: tuple[str, str, str], kind: str, reason: str, call_ref: str | None) -> Result:
-    """What a robot is told when a command in its name was refused; `about` is the command's type, source and id."""
+def error_result(
+    to: Addressed, about: tuple[str, str, str], kind: str, reason: str, call_ref: str | None
+) -> Result | None:
+    """What is told when a command was refused that names an addressee; `about` is its type, source and id."""
     command_type, source, command_id = about
     payload: JsonObject = {
         "phase": "FAILED",
@@ -201,7 +234,7 @@ def error_result(robot_id: int, about: tuple[str, str, str], kind: str, reason: 
         "commandType": command_type,
         "commandId": command_id,
     }
-    return Result(robot_id, reply_id(source, command_id), "error", "", payload, call_ref)
+    return result_to(to, reply_id(source, command_id), "error", payload, call_ref)
 
 
 def problems_of(error: ValidationError) -> str:

@@ -17,7 +17,7 @@ from domain.number_breaker import (
 from domain.pace import NumberPace, PaceRules, next_send_ms
 from domain.pace_estimate import estimate_end_ms
 from domain.sending import PauseReason, SendAnswer, SessionState
-from domain.sending_window import SendingWindow
+from domain.sending_window import BothOpen, Opens, SendingWindow
 from domain.wire import JsonObject
 
 
@@ -28,6 +28,10 @@ class NumberRules:
     pace: PaceRules = field(default_factory=PaceRules)
     window: SendingWindow = field(default_factory=SendingWindow)
     breaker: BreakerRules = field(default_factory=BreakerRules)
+
+    def opens(self, own: SendingWindow | None) -> Opens:
+        """When messages of a campaign go out: in the number's window, and in its own if it has one."""
+        return self.window if own is None else BothOpen(self.window, own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,10 @@ class Number:
         """Why all its campaigns must pause, if they must."""
         return self.decision if isinstance(self.decision, Stop) else None
 
-    def next_send(self, now_ms: int) -> tuple[int, str]:
-        """When the next message may go out, and what it waits for."""
+    def next_send(self, now_ms: int, own: SendingWindow | None = None) -> tuple[int, str]:
+        """When the next message of a campaign with this window of its own may go out, and what it waits for."""
         slowed = self.pace.slowed(self.breaker.factor(self.rules.breaker))
-        found = next_send_ms(self.rules.pace, slowed, self.rules.window, now_ms, self.chance)
+        found = next_send_ms(self.rules.pace, slowed, self.rules.opens(own), now_ms, self.chance)
         not_before_ms = self.breaker.wait_until_ms or 0
         if isinstance(self.decision, Slow):
             not_before_ms = max(not_before_ms, self.decision.not_before_ms or 0)
@@ -84,21 +88,31 @@ class Number:
         return self._judged(judge_session(self.rules.breaker, self.breaker, session, now_ms))
 
     def sending(self, now_ms: int, chance: float) -> "Number":
-        """With one more message, whatever becomes of it, and a new chance for the gap after it."""
-        return replace(self, pace=self.pace.after_send(self.rules.pace, now_ms), chance=chance)
+        """With one more message, whatever becomes of it, and a new chance for the gap after it.
+
+        Of a number under suspicion it is the one that tries: no other campaign sends before its answer is known.
+        """
+        pace = self.pace.after_send(self.rules.pace, now_ms)
+        return replace(self, pace=pace, breaker=self.breaker.tried(self.rules.breaker, now_ms), chance=chance)
+
+    def saved(self) -> "Number":
+        """The same as its row is after it was saved."""
+        return replace(self, version=self.version + 1)
 
     def answered(self, answer: SendAnswer, chat_id: str, now_ms: int) -> "Number":
-        """After the answer to a send."""
-        return self._judged(judge_send(self.rules.breaker, self.breaker, answer, chat_id, now_ms))
+        """After the answer to a send: the gap counts from it, because a send may take long."""
+        judged = self._judged(judge_send(self.rules.breaker, self.breaker, answer, chat_id, now_ms))
+        last_ms = max(now_ms, self.pace.last_sent_at_ms or 0)
+        return replace(judged, pace=replace(self.pace, last_sent_at_ms=last_ms))
 
     def resumed(self) -> "Number":
         """When it may go on: failures are forgotten, the first messages go out slowly; a lock stays until it ends."""
         return replace(self, breaker=self.breaker.resumed(self.rules.breaker), decision=Go())
 
-    def estimate(self, count: int, now_ms: int) -> int:
+    def estimate(self, count: int, now_ms: int, own: SendingWindow | None = None) -> int:
         """When `count` more messages will have gone out, in milliseconds since 1970."""
         slowed = self.pace.slowed(self.breaker.factor(self.rules.breaker))
-        return estimate_end_ms(self.rules.pace, slowed, self.rules.window, count, now_ms)
+        return estimate_end_ms(self.rules.pace, slowed, self.rules.opens(own), count, now_ms)
 
     def _judged(self, judged: Judged) -> "Number":
         return replace(self, breaker=judged.state, decision=judged.decision)

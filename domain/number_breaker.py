@@ -86,6 +86,12 @@ class BreakerState:
         ramp_factor = rules.ramp_factor if self.ramp_left else 1.0
         return min(rules.slowest_factor, max(1.0, self.rate_factor, self.warning_factor, ramp_factor))
 
+    def tried(self, rules: BreakerRules, now_ms: int) -> "BreakerState":
+        """With a message under way; of a suspected number it is the only one until it is answered, or for a while."""
+        if self.suspect is None:
+            return self
+        return replace(self, wait_until_ms=max(now_ms + rules.suspicion_wait_ms, self.wait_until_ms or 0))
+
     def resumed(self, rules: BreakerRules, *, in_spite_of_a_lock: bool = False) -> "BreakerState":
         """The same number when its sending goes on after a stop: failures are forgotten, the first sends are slow.
 
@@ -282,7 +288,14 @@ def _counted(rules: BreakerRules, state: BreakerState, *, is_sent: bool) -> Brea
     after = replace(_reached(state), recent=recent, rate_limits_in_row=0)
     if not is_sent:
         return replace(after, sent_in_row=0)
-    after = replace(after, suspect=None, ramp_left=max(0, state.ramp_left - 1), sent_in_row=state.sent_in_row + 1)
+    wait_until_ms = state.wait_until_ms if state.suspect is None else None  # it waited for this answer alone
+    after = replace(
+        after,
+        suspect=None,
+        wait_until_ms=wait_until_ms,
+        ramp_left=max(0, state.ramp_left - 1),
+        sent_in_row=state.sent_in_row + 1,
+    )
     if after.sent_in_row < rules.heal_after:
         return after
     return replace(after, sent_in_row=0, rate_factor=max(1.0, state.rate_factor / rules.rate_limited_factor))

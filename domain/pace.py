@@ -9,12 +9,12 @@ from enum import StrEnum
 from itertools import pairwise
 
 from domain.monitor_days import zone_of
-from domain.sending_window import SendingWindow, hour_ms, local_date, next_date_ms
+from domain.sending_window import NEVER_MS, Opens, hour_ms, local_date, next_date_ms
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 ADVISED_GAP_MS = 30_000  # WAHA advises 30 to 60 s at random
-LATEST_MS = 32_503_680_000_000  # the year 3000: nothing is later, because dates end with the year 9999
+LATEST_MS = NEVER_MS  # the year 3000: nothing is later, because dates end with the year 9999
 
 
 class Because(StrEnum):
@@ -176,7 +176,7 @@ class NextSend:
     because: Because | None
 
 
-def next_send_ms(rules: PaceRules, pace: NumberPace, window: SendingWindow, now_ms: int, chance: float) -> NextSend:
+def next_send_ms(rules: PaceRules, pace: NumberPace, window: Opens, now_ms: int, chance: float) -> NextSend:
     """The first instant from `now_ms` on that every limit allows.
 
     Asked again for the same wait, use the same `chance`: a new one each time makes gaps longer than they should be.
@@ -191,7 +191,7 @@ def next_send_ms(rules: PaceRules, pace: NumberPace, window: SendingWindow, now_
         Because.GAP: lambda at_ms: max(at_ms, _gap_over_ms(rules, pace, chance)),
     }
     at_ms, reasons, settled = now_ms, set[Because](), False
-    while not settled:
+    while not settled and at_ms < LATEST_MS:
         settled = True
         for because, allowed_ms in limits.items():
             later_ms = allowed_ms(at_ms)

@@ -5,14 +5,14 @@ from dataclasses import replace
 from math import ceil
 
 from domain.pace import DAY_MS, HOUR_MS, LATEST_MS, NumberPace, PaceRules, next_send_ms
-from domain.sending_window import SendingWindow, hour_ms, next_date_ms
+from domain.sending_window import Opens, hour_ms, next_date_ms
 
 _AVERAGE = 0.5
 _WEEK_MS = 7 * DAY_MS
 _MOST_RUNS = 500  # looked at one by one: three weeks at least with an hourly cap, more than a year with a daily one
 
 
-def estimate_end_ms(rules: PaceRules, pace: NumberPace, window: SendingWindow, count: int, now_ms: int) -> int:
+def estimate_end_ms(rules: PaceRules, pace: NumberPace, window: Opens, count: int, now_ms: int) -> int:
     """When the last of `count` messages goes out, all gaps being average; `now_ms` where there is none to send.
 
     Exact for that up to 500 runs (what goes out between two waits is one run); what is left then goes on at the speed
@@ -22,6 +22,8 @@ def estimate_end_ms(rules: PaceRules, pace: NumberPace, window: SendingWindow, c
     while sent < count and len(times) < _MOST_RUNS:
         pace, more = _run(rules, pace, window, count - sent, now_ms)
         sent, now_ms = sent + more, pace.last_sent_at_ms or now_ms
+        if now_ms >= LATEST_MS:
+            return LATEST_MS
         times.append(now_ms)
         counts.append(sent)
     if sent >= count:
@@ -31,7 +33,7 @@ def estimate_end_ms(rules: PaceRules, pace: NumberPace, window: SendingWindow, c
     return min(LATEST_MS, now_ms + ceil((count - sent) * (now_ms - times[since]) / (sent - counts[since])))
 
 
-def _run(rules: PaceRules, pace: NumberPace, window: SendingWindow, most: int, now_ms: int) -> tuple[NumberPace, int]:
+def _run(rules: PaceRules, pace: NumberPace, window: Opens, most: int, now_ms: int) -> tuple[NumberPace, int]:
     """The number after as many messages as go out without any wait but the gap, and how many they are: 1 or more."""
     at_ms = next_send_ms(rules, pace, window, now_ms, _AVERAGE).at_ms
     pace = pace.after_send(rules, at_ms)
@@ -55,7 +57,7 @@ def _room(rules: PaceRules, pace: NumberPace, at_ms: int, gap_ms: int) -> int:
     return max(0, min((cap - sent for cap, sent in counted if cap is not None), default=1 << 62))
 
 
-def _ends_ms(rules: PaceRules, window: SendingWindow, at_ms: int) -> int:
+def _ends_ms(rules: PaceRules, window: Opens, at_ms: int) -> int:
     """When the window closes, or a count begins anew."""
     ends = [window.closes_ms(at_ms)]
     if rules.hourly_cap is not None:

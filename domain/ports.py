@@ -4,11 +4,11 @@ Reads happen at once; writes, results and timers are collected by the unit of wo
 in one transaction, never open across HTTP.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from domain.campaign_ports import Campaigns
+from domain.campaign_ports import Campaigns, TrialSends
 from domain.contact_ports import Contacts
 from domain.messages import CommandData, Result
 from domain.monitor import EndedWindow, MonitorSession, Rule, WindowEnd
@@ -211,6 +211,11 @@ class UnitOfWork(Protocol):
         ...
 
     @property
+    def present_ms(self) -> int:
+        """Business time at this moment: a handling may take as long as a neighbour does."""
+        ...
+
+    @property
     def source(self) -> str:
         """Who sent the message that is being handled; `id` is unique within it."""
         ...
@@ -251,6 +256,11 @@ class UnitOfWork(Protocol):
         ...
 
     @property
+    def trial_sends(self) -> TrialSends:
+        """Test sends of campaigns."""
+        ...
+
+    @property
     def contacts(self) -> Contacts:
         """Contact lists and opt-outs."""
         ...
@@ -277,6 +287,18 @@ class UnitOfWork(Protocol):
 
     async def still_ours(self) -> None:
         """Right before what can't be repeated: raises Conflict if another process has taken the timer over."""
+        ...
+
+    def hold(self) -> None:
+        """Collect: the claimed timer stays claimed; the commit raises Conflict if another process has taken it over."""
+        ...
+
+    def is_surely_ours(self) -> bool:
+        """Whether nobody can have taken the timer over since `hold`, told by this machine's own clock."""
+        ...
+
+    def salvage(self, keep: Callable[[], Awaitable[None]]) -> None:
+        """If the commit of this handling conflicts, `keep` saves what can't be learnt again; then all is done anew."""
         ...
 
     async def commit_now(self) -> None:

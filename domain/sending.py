@@ -77,3 +77,9 @@ class Media:
     mime_type: str
     filename: str
     data_base64: str
+
+
+def bare_id(message_id: str) -> str:
+    """The part of `true_<chatId>_<ID>` that stays the same whether a chat is named by its number or its hidden id."""
+    parts = message_id.split("_")
+    return parts[2] if len(parts) in (3, 4) else message_id  # a fourth one is the group's participant

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from typing import Protocol
 
 from domain.monitor_days import MIDNIGHT, DailyWindow, Day, zone_of
 
@@ -14,6 +15,8 @@ EVERY_DAY = frozenset(range(1, 8))
 MOST_EXCLUDED = 1000  # dates: almost three years
 _DAYS_OF_WEEK = 7
 _SWALLOWED = 8  # days that changes of clocks may take in a row, with much to spare
+_MOST_TURNS = 1500  # openings that are looked at until two windows meet: years, where each opens once a day
+NEVER_MS = 32_503_680_000_000  # the year 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,41 @@ class SendingWindow:
             on = today + timedelta(days=ahead)
             if on.isoweekday() in self.weekdays and on not in self.excluded:
                 yield on
+
+
+class Opens(Protocol):
+    """When messages may go out: one window, or several that have to be open together."""
+
+    def next_open_ms(self, now_ms: int) -> int:
+        """The first instant from `now_ms` on at which messages may go out."""
+        ...
+
+    def closes_ms(self, now_ms: int) -> int:
+        """When that ends which is open at `now_ms`, or else opens next."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BothOpen:
+    """Open while both windows are: that of a number, and the narrower one of a campaign."""
+
+    one: SendingWindow
+    other: SendingWindow
+
+    def next_open_ms(self, now_ms: int) -> int:
+        """The first instant at which both are open; the year 3000 where that never comes."""
+        at_ms = now_ms
+        for _ in range(_MOST_TURNS):
+            opens_ms = self.other.next_open_ms(self.one.next_open_ms(at_ms))
+            if self.one.next_open_ms(opens_ms) == opens_ms:
+                return opens_ms
+            at_ms = opens_ms
+        return NEVER_MS
+
+    def closes_ms(self, now_ms: int) -> int:
+        """When the first of both closes."""
+        opens_ms = self.next_open_ms(now_ms)
+        return min(self.one.closes_ms(opens_ms), self.other.closes_ms(opens_ms)) if opens_ms < NEVER_MS else NEVER_MS
 
 
 def local_date(zone: str, at_ms: int) -> date:

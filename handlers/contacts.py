@@ -6,7 +6,7 @@ from domain.contact_messages import AddOptOut, ImportContacts
 from domain.contact_rows import RawRow, RowsRead, read_rows
 from domain.contacts import ContactList, address_of, chat_id_of
 from domain.errors import RuleViolation
-from domain.messages import Result, reply_id
+from domain.messages import Addressed, reply_id, result_to
 from domain.outcome import Done, Outcome
 from domain.ports import UnitOfWork
 from domain.wire import JsonObject
@@ -21,9 +21,7 @@ class ContactHandlers:
         read = read_rows(_raw(command), command.default_country)
         imported = await uow.contacts.add(into.id, read.contacts)
         known = len(read.contacts) - imported
-        if command.robot_id is not None:
-            payload = _told(into, len(command.rows), imported, known, read)
-            uow.publish(_reply(command.robot_id, "contacts.imported", payload, uow))
+        _reply(command, "contacts.imported", _told(into, len(command.rows), imported, known, read), uow)
         bad = len(read.problems)
         return Done(f"{imported} imported, {known + read.repeated} duplicates, {bad} bad of {len(command.rows)} rows")
 
@@ -31,9 +29,7 @@ class ContactHandlers:
         """Keep that somebody wants no messages; the first word of it stays."""
         chat_id = _chat_id(command)
         is_new = await uow.contacts.opt_out(chat_id, command.reason, uow.now_ms)
-        if command.robot_id is not None:
-            payload: JsonObject = {"chatId": chat_id, "isNew": is_new}
-            uow.publish(_reply(command.robot_id, "opt-out.added", payload, uow))
+        _reply(command, "opt-out.added", {"chatId": chat_id, "isNew": is_new}, uow)
         return Done("added" if is_new else "known")
 
 
@@ -69,5 +65,7 @@ def _told(into: ContactList, rows: int, imported: int, known: int, read: RowsRea
     }
 
 
-def _reply(robot_id: int, result_type: str, payload: JsonObject, uow: UnitOfWork) -> Result:
-    return Result(robot_id, reply_id(uow.source, uow.id), result_type, "", payload, uow.call_ref)
+def _reply(to: Addressed, result_type: str, payload: JsonObject, uow: UnitOfWork) -> None:
+    result = result_to(to, reply_id(uow.source, uow.id), result_type, payload, uow.call_ref)
+    if result is not None:
+        uow.publish(result)

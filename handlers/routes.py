@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from domain.campaign_messages import HealCampaign, StartCampaign, StepCampaign
+from domain.alerts import EndOfQuiet, PostAlert
+from domain.campaign_messages import HealCampaign, ProgressOfCampaign, StartCampaign, StepCampaign
 from domain.messages import (
     COMMANDS,
     CloseMonitor,
@@ -24,6 +25,8 @@ from domain.messages import (
 )
 from domain.outcome import Outcome
 from domain.ports import UnitOfWork
+from handlers.alerts import AlertHandlers
+from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
 from handlers.contacts import ContactHandlers
 from handlers.monitors import MonitorHandlers
@@ -39,21 +42,28 @@ class Origin(StrEnum):
     TIMER = "timer"
 
 
+POST_TIMEOUT_S = 60.0  # beyond what a post may take, or a try that only waited would count
 SEND_TIMEOUT_S = 300.0  # a file may take two minutes, and the questions before it their own time
 Handle = Callable[[Any, UnitOfWork], Awaitable[Outcome]]  # Any: the model's instance, as `routes` pairs them
+GaveUp = Callable[[Any, str, UnitOfWork], Awaitable[None]]  # as above, with the reason
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """One type: its model, its method, and the name under which people find the method.
 
-    `timeout_s` is how long it may be handled, where that is not what the settings say for all.
+    `timeout_s` is how long it may be handled, where that is not what the settings say for all. `gave_up` is asked when
+    a message goes to the dead-letter queue. A timer that `is_patient` waits for neighbours that may be slow, and never
+    takes a slot of those that must not be late. One that is not `is_journaled` leaves its trace in rows of its own.
     """
 
     origin: Origin
     model: type[BaseModel]
     handle: Handle
     timeout_s: float | None = None
+    gave_up: GaveUp | None = None
+    is_patient: bool = False
+    is_journaled: bool = True
 
     @property
     def handler_name(self) -> str:
@@ -69,13 +79,15 @@ class Families:
     subscriptions: SubscriptionHandlers
     monitors: MonitorHandlers
     campaigns: CampaignHandlers
+    sending: CampaignSending
     contacts: ContactHandlers = field(default_factory=ContactHandlers)  # asks nobody but the database
+    alerts: AlertHandlers = field(default_factory=AlertHandlers)
 
 
 def routes(families: Families) -> Mapping[str, Route]:
     """Every type that robotd handles."""
     checks, subscriptions, monitors = families.checks, families.subscriptions, families.monitors
-    campaigns, contacts = families.campaigns, families.contacts
+    contacts, alerts = families.contacts, families.alerts
     return {
         "status-check.create": _command("status-check.create", checks.create),
         "status-check.get": _command("status-check.get", checks.get),
@@ -87,6 +99,17 @@ def routes(families: Families) -> Mapping[str, Route]:
         "monitor.window": Route(Origin.TIMER, EndOfMonitorWindow, monitors.window),
         "monitor.alarm": Route(Origin.TIMER, PostAlarm, monitors.alarm),
         "monitor.close": Route(Origin.TIMER, CloseMonitor, monitors.close),
+        **_of_campaigns(families.campaigns, families.sending),
+        "contacts.import": _command("contacts.import", contacts.import_rows),
+        "opt-out.add": _command("opt-out.add", contacts.opt_out),
+        "alert.post": Route(Origin.TIMER, PostAlert, alerts.post, POST_TIMEOUT_S, is_patient=True),
+        "alert.quiet": Route(Origin.TIMER, EndOfQuiet, alerts.quiet),
+        "megazord.event": Route(Origin.EVENT, MegazordEvent, subscriptions.event),
+    }
+
+
+def _of_campaigns(campaigns: CampaignHandlers, sending: CampaignSending) -> Mapping[str, Route]:
+    return {
         "campaign.create": _command("campaign.create", campaigns.create),
         "campaign.schedule": _command("campaign.schedule", campaigns.schedule),
         "campaign.run": _command("campaign.run", campaigns.run),
@@ -96,14 +119,28 @@ def routes(families: Families) -> Mapping[str, Route]:
         "campaign.status": _command("campaign.status", campaigns.status),
         "campaign.preview": _command("campaign.preview", campaigns.preview),
         "campaign.retry": _command("campaign.retry", campaigns.retry),
-        "campaign.start": Route(Origin.TIMER, StartCampaign, campaigns.start),
-        "campaign.step": Route(Origin.TIMER, StepCampaign, campaigns.step, SEND_TIMEOUT_S),
-        "campaign.heal": Route(Origin.TIMER, HealCampaign, campaigns.heal),
-        "contacts.import": _command("contacts.import", contacts.import_rows),
-        "opt-out.add": _command("opt-out.add", contacts.opt_out),
-        "megazord.event": Route(Origin.EVENT, MegazordEvent, subscriptions.event),
+        "campaign.test-send": _command("campaign.test-send", sending.test_send, SEND_TIMEOUT_S),
+        "campaign.start": Route(
+            Origin.TIMER, StartCampaign, campaigns.start, gave_up=campaigns.gave_up, is_patient=True
+        ),
+        "campaign.step": Route(
+            Origin.TIMER,
+            StepCampaign,
+            sending.step,
+            SEND_TIMEOUT_S,
+            gave_up=campaigns.gave_up,
+            is_patient=True,
+            is_journaled=False,
+        ),
+        "campaign.heal": Route(Origin.TIMER, HealCampaign, campaigns.heal, gave_up=campaigns.gave_up, is_patient=True),
+        "campaign.progress": Route(Origin.TIMER, ProgressOfCampaign, campaigns.progress),
     }
 
 
-def _command(message_type: str, handle: Handle) -> Route:
-    return Route(Origin.COMMAND, COMMANDS[message_type], handle)
+def patient_timers(table: Mapping[str, Route]) -> tuple[str, ...]:
+    """The types of timers that may wait long for a neighbour."""
+    return tuple(sorted(name for name, route in table.items() if route.is_patient))
+
+
+def _command(message_type: str, handle: Handle, timeout_s: float | None = None) -> Route:
+    return Route(Origin.COMMAND, COMMANDS[message_type], handle, timeout_s)

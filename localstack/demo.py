@@ -1,34 +1,47 @@
 """`robotd demo`: a day in one home, told in the terminal. Everything is real but the sensors and the clock.
 
-The SQS server, Megazord and Micro Managers run here and speak HTTP; the daemon among them is the one that `robotd run`
-runs, on SQLite. The clock is turned by hand from event to event and from timer to timer, so a day takes seconds.
+The SQS server, Megazord, Micro Managers and WAHA run here and speak HTTP; the daemon among them is the one of
+`robotd run`, on SQLite. The clock is turned by hand from event to event and timer to timer, so a day takes seconds.
 """
 
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from localstack.demo_day import DAY, Asks, Happens, Moment, Trouble
+from localstack.demo_campaign import SESSION, Played
+from localstack.demo_campaign import wrong as wrong_campaign
+from localstack.demo_day import DAY, Asks, Commands, Happens, Moment, Phone, Trouble
 from localstack.demo_home import ROBOT, Home
+from localstack.demo_ledger import campaign_json, ledger_table, plain_table, tally
+from localstack.waha_records import WORKING
 
 
-async def demo(*, as_json: bool, keep: bool) -> int:
-    """Tell the day. Returns 0 when every check ended as the day says it must and nothing is left over."""
+async def demo(*, as_json: bool, keep: bool, day: Sequence[Moment] = DAY) -> int:
+    """Tell the day. Returns 0 when every check and the campaign ended as they must, and nothing is left over."""
     console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
     async with AsyncExitStack() as stack:
         folder = _folder(stack, keep=keep)
-        home = await stack.enter_async_context(Home.open(folder, console, DAY[0].at_ms - 60_000))
+        home = await stack.enter_async_context(Home.open(folder, console, day[0].at_ms - 60_000))
         _introduce(console)
-        await _play(home)
-        wrong = await home.wrong(_questions())
-        _conclude(home, wrong, folder if keep else None)
+        await _play(home, day)
+        questions = [moment.what for moment in day if isinstance(moment.what, Asks)]
+        played = await home.played()
+        wrong = [*await home.wrong(questions), *wrong_campaign(played)]
+        console.print(f"\n[bold]What robot {ROBOT} asked, and what it was told[/]", _checks_table(home, questions))
+        console.print("\n[bold]What became of each contact of the campaign[/]", ledger_table(played), "")
+        _conclude(home, played, wrong)
+        if keep:
+            console.print(f"The database is in {folder}", soft_wrap=True)
     if as_json:
-        sys.stdout.write(json.dumps({"story": home.story, "wrong": wrong}) + "\n")
+        told = {"story": home.story, "campaign": campaign_json(played), "wrong": wrong}
+        sys.stdout.write(json.dumps(told) + "\n")
     return int(bool(wrong))
 
 
@@ -38,25 +51,22 @@ def _folder(stack: AsyncExitStack, *, keep: bool) -> Path:
     return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="robotd-demo-")))
 
 
-def _questions() -> list[Asks]:
-    return [moment.what for moment in DAY if isinstance(moment.what, Asks)]
-
-
 def _introduce(console: Console) -> None:
     console.print(
-        "\n[bold]A day with one care robot.[/] Its questions arrive on SQS, what its sensors see arrives on SQS,\n"
-        "a template decides, and the answer goes to the robot's own queue. Times are those of the home.\n",
+        "\n[bold]A day with one care robot.[/] Its questions and what its sensors see arrive on\n"
+        "SQS, a template decides, and the answer goes to the robot's own queue. Meanwhile\n"
+        "a letter goes to families on WhatsApp. Times are those of the home.\n",
         soft_wrap=True,
     )
 
 
-async def _play(home: Home) -> None:
+async def _play(home: Home, day: Sequence[Moment]) -> None:
     await home.start()
-    for moment in DAY:
+    for moment in day:
         await home.turn_clock(moment.at_ms)
         await _happen(home, moment)
         await home.quiet()
-    await home.turn_clock(DAY[-1].at_ms + 3_600_000)
+    await home.turn_clock(day[-1].at_ms + 3_600_000)
     await home.stop()
 
 
@@ -71,24 +81,32 @@ async def _happen(home: Home, moment: Moment) -> None:
         case Trouble(kind, meaning):
             home.say("trouble", "red", meaning)
             await home.suffer(kind)
+        case Commands(who, command, meaning):
+            home.say(who, "magenta", f"{meaning} [dim]({command})[/]")
+            home.command(who, command)
+        case Phone(status, meaning):
+            who, style = ("phone", "green") if status == WORKING else ("trouble", "red")
+            home.say(who, style, f"{meaning} [dim]({status})[/]")
+            home.waha.set_status(SESSION, status)
 
 
-def _conclude(home: Home, wrong: list[str], folder: Path | None) -> None:
-    table = Table(title=f"\nWhat robot {ROBOT} asked, and what it was told", title_justify="left", title_style="bold")
+def _checks_table(home: Home, questions: Sequence[Asks]) -> Table:
+    table = plain_table()
     for title in ("question", "told", "decided by", "next step"):
         table.add_column(title)
-    for question, payload in zip(_questions(), home.endings(), strict=False):
+    for question, payload in zip(questions, home.endings(), strict=False):
         decided_by = ", ".join(line["eventName"] for line in payload["history"] if line["result"] != "PENDING")
         style = "green" if payload["result"] == "PASS" else "yellow"
         verdict = f"[{style}]{payload['result']}[/]"
         table.add_row(question.question, verdict, decided_by or "the end of its time", str(payload["nextStepId"]))
-    home.console.print(table)
-    home.console.print(f"\n{home.figures}", soft_wrap=True)
+    return table
+
+
+def _conclude(home: Home, played: Played, wrong: Sequence[str]) -> None:
+    for line in (*tally(played), home.figures):
+        home.console.print(line, soft_wrap=True)
     for line in wrong:
-        home.console.print(f"[bold red]wrong:[/] {line}", soft_wrap=True)
+        home.console.print(f"[bold red]wrong:[/] {escape(line)}", soft_wrap=True)
     if not wrong:
-        home.console.print(
-            "[bold green]Every answer is as the day demands; no message, timer or row is left behind.[/]"
-        )
-    if folder is not None:
-        home.console.print(f"The database is in {folder}")
+        said = "Answers and campaign are as they must be; no message, timer or row is left."
+        home.console.print(f"[bold green]{said}[/]", soft_wrap=True)

@@ -2,14 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 
 from daemon import log, topology
 from daemon.app import Outside, build
@@ -17,17 +19,23 @@ from daemon.lifecycle import Daemon, Ending
 from daemon.opening import open_database, open_sqs
 from daemon.settings import Settings
 from daemon.store.database import Database
+from domain.campaign import RecipientState
 from domain.wire import JsonObject, iso, write_json
 from localstack.clock import ManualClock
-from localstack.demo_day import ZONE, Asks
+from localstack.demo_campaign import GAP_S, SESSION, Played, data_of
+from localstack.demo_day import ZONE, Asks, local
+from localstack.demo_ledger import read_ledger, read_statuses
+from localstack.demo_told import sentences
 from localstack.megazord import MegazordSimulator
 from localstack.micro_managers import MicroManagersSimulator
 from localstack.sqs import SqsServer
 from localstack.sqs_sender import SqsSender
+from localstack.waha import WahaSimulator
 
 ROBOT = 61001
 _QUIET_BOUND_S = 20.0
-_STYLES = {"PASS": "bold green", "FAIL": "bold yellow", "UNKNOWN": "bold magenta", "PENDING": "dim"}
+_NARROWEST = 30
+_AFTER_SENDS = frozenset({"campaign.paused", "campaign.completed", "campaign.failed", "campaign.cancelled"})
 
 
 @dataclass(slots=True)
@@ -37,6 +45,7 @@ class Home:
     sqs: SqsServer
     megazord: MegazordSimulator
     managers: MicroManagersSimulator
+    waha: WahaSimulator
     clock: ManualClock
     settings: Settings
     database: Database
@@ -46,6 +55,9 @@ class Home:
     _running: asyncio.Task[Ending] | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _told: int = 0
+    _written: int = 0
+    _skipped: set[int] = field(default_factory=set)
+    _commands: int = 0
 
     @classmethod
     @asynccontextmanager
@@ -59,20 +71,32 @@ class Home:
             sender = await stack.enter_async_context(SqsSender(sqs.url))
             megazord = await stack.enter_async_context(MegazordSimulator(sender, clock))
             managers = await stack.enter_async_context(MicroManagersSimulator(clock))
-            settings = _settings(folder, sqs.url, megazord.url, managers.url)
+            key = secrets.token_hex(16)
+            waha = await stack.enter_async_context(WahaSimulator(clock, api_key=key))
+            waha.add_session(SESSION)
+            settings = _settings(
+                folder,
+                aws={"endpoint_url": sqs.url, "access_key_id": "demo", "secret_access_key": "demo"},
+                megazord={"base_url": megazord.url},
+                micro_managers={"base_url": managers.url},
+                waha={"base_url": waha.url, "api_key": key},
+            )
             async with open_sqs(settings) as client:
                 await topology.ensure(client, topology.topology(settings))
                 await topology.create_robot_queue(client, f"{settings.queues.robot_prefix}{ROBOT}")
             database = await stack.enter_async_context(open_database(settings))
-            home = cls(sqs, megazord, managers, clock, settings, database, console)
+            home = cls(sqs, megazord, managers, waha, clock, settings, database, console)
             yield home
             await home.stop()
 
     def say(self, who: str, style: str, text: str) -> None:
-        """One line of the story, with the time in the home."""
-        at = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC).astimezone(ZONE)
-        self.story.append({"at": iso(self.clock.now_ms()), "who": who, "text": text})
-        self.console.print(f"  [dim]{at:%a %H:%M}[/]  [{style}]{who:<9}[/] {text}", soft_wrap=True)
+        """One line of the story, with the time in the home; on a narrow terminal it goes on below itself."""
+        now_ms, told = self.clock.now_ms(), Text.from_markup(text)
+        self.story.append({"at": iso(now_ms), "who": who, "text": told.plain})
+        head = Text.from_markup(f"  [dim]{local(now_ms):%a %H:%M}[/]  [{style}]{who:<9}[/] ")
+        room = max(_NARROWEST, self.console.width - head.cell_len)
+        lines = told.wrap(self.console, room) if self.console.is_terminal else [told]
+        self.console.print(head + Text("\n" + " " * head.cell_len).join(lines), soft_wrap=True)
 
     async def start(self) -> None:
         """Start the daemon."""
@@ -102,14 +126,22 @@ class Home:
             "scriptVersionId": 5310,
             "plannedAt": iso(self.clock.now_ms()),
         }
+        self._send("scripts", f"ask-{question.step_id}", "status-check.create", data)
+
+    def command(self, who: str, command: str) -> None:
+        """Somebody's command about the campaign."""
+        self._commands += 1
+        self._send(who, f"{command}-{self._commands}", command, data_of(command, ROBOT))
+
+    def _send(self, source: str, identity: str, command: str, data: JsonObject) -> None:
         envelope = {
             "specversion": "1.0",
-            "id": f"ask-{question.step_id}",
-            "source": "scripts",
-            "type": "status-check.create",
+            "id": identity,
+            "source": source,
+            "type": command,
             "time": iso(self.clock.now_ms()),
             "data": data,
-            "callref": f"demo-{question.step_id}",
+            "callref": f"demo-{identity}",
         }
         self.sqs.send(self.settings.queues.commands, write_json(envelope))
 
@@ -150,7 +182,7 @@ class Home:
         async with asyncio.timeout(_QUIET_BOUND_S):
             while self._daemon is not None and await self._is_busy():
                 await self._daemon.at_rest()
-        self._tell()
+        await self._tell()
 
     async def _is_busy(self) -> bool:
         queues = self.settings.queues
@@ -163,26 +195,48 @@ class Home:
     def _results(self) -> list[dict[str, Any]]:
         return [json.loads(body) for body in self.sqs.bodies(f"{self.settings.queues.robot_prefix}{ROBOT}")]
 
-    def _tell(self) -> None:
+    async def _tell(self) -> None:
+        """Each result, and what was done for contacts since the last: before a pause or an end, after a start."""
         results = self._results()
         for result in results[self._told :]:
-            payload = result["payload"]
-            verdict = f"[{_STYLES[payload['result']]}]{payload['result']}[/]"
-            goes_on = "wait" if payload["result"] == "PENDING" else f"go on with step {payload['nextStepId']}"
-            self.say("robotd", "blue", f"tells the robot: {verdict} [dim]{payload['statusCheck']}[/] - {goes_on}")
+            if result["type"] in _AFTER_SENDS:
+                await self._tell_sends()
+            for sentence in sentences(result):
+                self.say("robotd", "blue", sentence)
         self._told = len(results)
+        await self._tell_sends()
+
+    async def _tell_sends(self) -> None:
+        for row in await read_ledger(self.database):
+            if row.state == RecipientState.SKIPPED and row.position not in self._skipped:
+                self._skipped.add(row.position)
+                self.say("robotd", "blue", f"leaves out {row.first_name or 'one'}, who {row.why}")
+        for message in self.waha.accepted[self._written :]:
+            self.say("robotd", "blue", f"writes: [italic]{escape(message.text)}[/]")
+        self._written = len(self.waha.accepted)
 
     def endings(self) -> list[dict[str, Any]]:
         """The final payload of each check, in the order in which they were asked for."""
-        last = {result["payload"]["id"]: result["payload"] for result in self._results()}
+        payloads = [result["payload"] for result in self._results() if "statusCheck" in result["payload"]]
+        last = {payload["id"]: payload for payload in payloads}
         return [last[check_id] for check_id in sorted(last)]
+
+    async def played(self) -> Played:
+        """What became of the campaign."""
+        told = [result for result in self._results() if "statusCheck" not in result["payload"]]
+        statuses, ledger = await read_statuses(self.database), await read_ledger(self.database)
+        return Played(statuses, ledger, self.waha.accepted, told)
 
     async def wrong(self, questions: Sequence[Asks]) -> list[str]:
         """What is not as the day demands, one sentence each."""
         endings = [payload["result"] for payload in self.endings()]
         expected = [question.expected for question in questions]
         wrong = [] if endings == expected else [f"the verdicts are {endings}, expected {expected}"]
-        for table in ("outbox", "timer", "attempt"):
+        for queue in (self.settings.queues.commands, self.settings.queues.events):
+            counts = self.sqs.counts(queue)
+            if left := counts.visible + counts.in_flight + counts.delayed:
+                wrong.append(f"{left} messages are left in {queue}")
+        for table in ("outbox", "timer", "attempt", "parked_body"):
             rows = await self.database.fetch(f"SELECT COUNT(*) FROM {table}")  # noqa: S608  a table name of ours
             if left := int(rows[0][0] or 0):
                 wrong.append(f"{left} rows are left in {table}")
@@ -195,19 +249,18 @@ class Home:
         """How much happened."""
         letters = self.sqs.counts(topology.dead_letter_queue(self.settings.queues, self.settings.queues.commands))
         return (
-            f"{len(self.megazord.incoming)} sensor events, {len(self.megazord.outgoing)} of them for open checks; "
-            f"{len(self._results())} results to the robot; {letters.visible} dead letter, with its reason."
+            f"{len(self.megazord.incoming)} sensor events ({len(self.megazord.outgoing)} for open checks), "
+            f"{len(self._results())} results to the robot, {letters.visible} dead letter."
         )
 
 
-def _settings(folder: Path, sqs_url: str, megazord_url: str, managers_url: str) -> Settings:
+def _settings(folder: Path, **neighbours: Mapping[str, str]) -> Settings:
     tree = {
         "environment": "development",
-        "aws": {"endpoint_url": sqs_url, "access_key_id": "demo", "secret_access_key": "demo"},
         "consumer": {"wait_s": 1, "visibility_timeout_s": 30},
         "database": {"url": f"sqlite:///{folder / 'robotd.db'}"},
-        "megazord": {"base_url": megazord_url},
-        "micro_managers": {"base_url": managers_url},
+        "campaigns": {"gap_min_s": GAP_S, "gap_max_s": GAP_S},
         "templates": {"time_zone": str(ZONE)},
+        **neighbours,
     }
     return Settings.model_validate(tree)

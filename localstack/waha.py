@@ -94,10 +94,15 @@ class WahaSimulator:
         """The statuses that a session had up to now, oldest first."""
         return self.records.known(session, self._clock.now_ms()).history
 
-    def add_session(self, name: str, status: str = WORKING, account: Mapping[str, object] | None = None) -> None:
-        """Add a session. `account` adds fields to what is told as `me`."""
+    def add_session(
+        self, name: str, status: str = WORKING, account: Mapping[str, object] | None = None, owner: str | None = None
+    ) -> None:
+        """Add a session. `account` adds fields to what is told as `me`; `owner` stands in its metadata as `user.id`."""
         self.records.add_session(name, status, self._clock.now_ms())
-        self.records.known(name, self._clock.now_ms()).account.update(account or {})
+        session = self.records.known(name, self._clock.now_ms())
+        session.account.update(account or {})
+        if owner is not None:
+            session.metadata["user.id"] = owner
         self._ring()
 
     def set_status(self, name: str, status: str) -> None:

@@ -42,7 +42,7 @@ def session_info(session: Session, engine: str) -> dict[str, object]:
     return {
         "name": session.name,
         "status": session.status,
-        "config": {"metadata": {}, "webhooks": []},
+        "config": {"metadata": dict(session.metadata), "webhooks": []},
         "me": session.account if is_working else None,
         "engine": {"engine": engine},
         "presence": "offline" if is_working else None,

@@ -77,12 +77,16 @@ class _Plan:
 
 @dataclass(slots=True)
 class Session:
-    """One session. `history` is oldest first; `account` is what WAHA tells as `me` while it is WORKING."""
+    """One session. `history` is oldest first; `account` is what WAHA tells as `me` while it is WORKING.
+
+    `metadata` is what its operator has written to it, such as `user.id`.
+    """
 
     name: str
     history: list[StatusPoint]
     account: dict[str, object]
     accepted: int = 0
+    metadata: dict[str, str] = field(default_factory=dict)
     plans: list[_Plan] = field(default_factory=list)
 
     @property

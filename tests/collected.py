@@ -1,9 +1,9 @@
 """A unit of work in memory, for tests of handlers: reads are given, writes are written down in order."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from domain.campaign_ports import Campaigns
+from domain.campaign_ports import Campaigns, TrialSends
 from domain.contact_ports import Contacts
 from domain.messages import Result
 from domain.ports import Monitors, StatusChecks, Subscriptions, Timer
@@ -57,8 +57,37 @@ class Kept:
         self.released.append(subscription_id)
 
 
+class Elsewhere:
+    """What belongs to campaigns, and no other family asks for."""
+
+    @property
+    def campaigns(self) -> Campaigns:
+        raise AssertionError("nobody but a campaign asks for a campaign")
+
+    @property
+    def trial_sends(self) -> TrialSends:
+        raise AssertionError("nobody but a campaign asks for a test send")
+
+    @property
+    def contacts(self) -> Contacts:
+        raise AssertionError("nobody but a campaign asks for a contact")
+
+    @property
+    def present_ms(self) -> int:
+        raise AssertionError("nobody but a campaign asks how late it is")
+
+    def hold(self) -> None:
+        raise AssertionError("nobody but a campaign holds its timer")
+
+    def is_surely_ours(self) -> bool:
+        raise AssertionError("nobody but a campaign holds its timer")
+
+    def salvage(self, keep: Callable[[], Awaitable[None]]) -> None:
+        raise AssertionError(f"nobody but a campaign has something to salvage: {keep}")
+
+
 @dataclass(slots=True)
-class Collected:
+class Collected(Elsewhere):
     """A unit of work. `told` is all that happened, in order; `standing` are the timers that were committed before."""
 
     kept: Kept = field(default_factory=Kept)
@@ -84,14 +113,6 @@ class Collected:
     @property
     def monitors(self) -> Monitors:
         raise AssertionError("no check or subscription asks for a monitor")
-
-    @property
-    def campaigns(self) -> Campaigns:
-        raise AssertionError("no check or subscription asks for a campaign")
-
-    @property
-    def contacts(self) -> Contacts:
-        raise AssertionError("no check or subscription asks for a contact")
 
     def publish(self, result: Result) -> None:
         self.results.append(result)

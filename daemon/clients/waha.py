@@ -1,6 +1,6 @@
 """WAHA, a WhatsApp gateway over HTTP, as the domain's `WhatsApp`.
 
-Its answers are not ours: unknown fields are ignored, and no form of an answer raises.
+Its answers are not ours: unknown fields are ignored, and no form of an answer to a send or a look raises.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ import httpx
 
 from daemon.clients.http import Request, unheard
 from daemon.clients.waha_answers import (
-    bare_id,
     is_beyond_the_engine,
     is_session_missing,
     mapping,
@@ -21,7 +20,9 @@ from daemon.clients.waha_answers import (
 )
 from daemon.clients.waha_http import Answer, Gateway, Heard, Patience
 from daemon.probe import Probe, unobserved
-from domain.sending import Media, PauseReason, SendAnswer, SessionState
+from domain.campaign_ports import Ready, Send
+from domain.errors import Unavailable
+from domain.sending import Media, PauseReason, SendAnswer, SessionState, bare_id
 from domain.wire import JsonObject
 
 ASK_AGAIN_S = 600.0  # an engine that reserves no ids may have been replaced meanwhile
@@ -36,7 +37,7 @@ _ANY_PATIENCE = Patience()
 
 
 class HttpWhatsApp:
-    """WAHA at one address. Nothing that it says raises; every request has a connection of its own."""
+    """WAHA at one address. A send has a connection of its own; questions share theirs where `sends` sends."""
 
     def __init__(
         self,
@@ -44,12 +45,13 @@ class HttpWhatsApp:
         base_url: str,
         api_key: str | None = None,
         *,
+        sends: httpx.AsyncClient | None = None,
         patience: Patience = _ANY_PATIENCE,
         probe: Probe = unobserved,
         heard: Callable[[str], None] = unheard,
     ) -> None:
         connect_s = patience.connect_s
-        self._gateway = Gateway(http, base_url, api_key, connect_s=connect_s, probe=probe, heard=heard)
+        self._gateway = Gateway(http, base_url, api_key, connect_s=connect_s, sends=sends, probe=probe, heard=heard)
         self._patience = patience
         self._no_ids_until_s: dict[str, float] = {}
 
@@ -58,6 +60,27 @@ class HttpWhatsApp:
         if _is_no_name(name):
             return SessionState("", PauseReason.SESSION_NOT_FOUND, "no session can have this name")
         return session_state(await self._read(f"/api/sessions/{_quoted(name)}", "tell a session's status", call_ref))
+
+    async def session_of(self, owner: str, call_ref: str | None) -> str | None:
+        """The first session, in WAHA's order, whose metadata name this user (`user.id`); stopped ones count.
+
+        Raises Unavailable where WAHA tells no list.
+        """
+        heard = await self._read("/api/sessions", "list the sessions", call_ref, {"all": "true"})
+        sessions = heard.json if isinstance(heard, Answer) and heard.is_success else None
+        if not isinstance(sessions, list):
+            raise Unavailable("waha", "it does not tell its sessions")
+        names = (mapping(each).get("name") for each in sessions if _owner_of(each) == owner)
+        return next((name for name in names if isinstance(name, str) and not _is_no_name(name)), None)
+
+    async def ready(self, session: str, call_ref: str | None, *, with_id: bool) -> Ready:
+        """Both questions at the same time; an id that is not used harms nobody."""
+        if not with_id:
+            return Ready(await self.session(session, call_ref))
+        state, message_id = await asyncio.gather(
+            self.session(session, call_ref), self.new_message_id(session, call_ref)
+        )
+        return Ready(state, message_id)
 
     async def new_message_id(self, session: str, call_ref: str | None) -> str | None:
         """An id to send a text with; None where the engine reserves none, which is remembered for ten minutes."""
@@ -73,34 +96,28 @@ class HttpWhatsApp:
             self._no_ids_until_s[session] = now_s + ASK_AGAIN_S
         return None
 
-    async def send_text(
-        self, session: str, chat_id: str, text: str, message_id: str | None, call_ref: str | None
-    ) -> SendAnswer:
+    async def send_text(self, send: Send, text: str) -> SendAnswer:
         """Send once. Asked again only while no connection came about."""
-        body: JsonObject = {"session": session, "chatId": chat_id, "text": text}
-        if message_id is not None:
-            body["id"] = message_id
-        request = Request("POST", "/api/sendText", "send a text", call_ref, body=body)
-        heard = await self._gateway.send(request, self._patience.text_s)
-        return send_answer(heard, (session, chat_id, text), is_media=False)
+        body: JsonObject = {"session": send.session, "chatId": send.chat_id, "text": text}
+        if send.message_id is not None:
+            body["id"] = send.message_id
+        request = Request("POST", "/api/sendText", "send a text", send.call_ref, body=body)
+        heard = await self._gateway.send(request, self._patience.text_s, send.may_begin)
+        return send_answer(heard, (send.session, send.chat_id, text), is_media=False)
 
-    async def send_media(
-        self, session: str, chat_id: str, caption: str, media: Media, call_ref: str | None
-    ) -> SendAnswer:
+    async def send_media(self, send: Send, caption: str, media: Media) -> SendAnswer:
         """Send a file with its caption, once: as a picture, as a film, or else as a document."""
         file = {"mimetype": media.mime_type, "filename": media.filename, "data": media.data_base64}
-        body: JsonObject = {"session": session, "chatId": chat_id, "caption": caption, "file": file}
+        body: JsonObject = {"session": send.session, "chatId": send.chat_id, "caption": caption, "file": file}
         path = "/api/sendFile"
         if media.mime_type in _IMAGES:
             path = "/api/sendImage"
         elif media.mime_type in _VIDEOS:
             path, body["convert"] = "/api/sendVideo", True  # an mp4 may hold what phones can't show
-        heard = await self._gateway.send(
-            Request("POST", path, "send a file", call_ref, body=body), self._patience.media_s
-        )
-        return send_answer(
-            heard, (session, chat_id, caption, media.filename, media.data_base64[:_QUOTABLE]), is_media=True
-        )
+        request = Request("POST", path, "send a file", send.call_ref, body=body)
+        heard = await self._gateway.send(request, self._patience.media_s, send.may_begin)
+        ours = (send.session, send.chat_id, caption, media.filename, media.data_base64[:_QUOTABLE])
+        return send_answer(heard, ours, is_media=True)
 
     async def was_sent(
         self, session: str, chat_id: str, message_id: str, call_ref: str | None, since_ms: int | None = None
@@ -108,7 +125,8 @@ class HttpWhatsApp:
         """Whether WAHA knows this message; None where it can't tell for sure.
 
         False needs `since_ms`, before which it can't have been sent: then the chat's own list must reach back beyond
-        that and lack it. WAHA goes on with a send whose caller is gone: while one may be under way, False says nothing.
+        that, and hold nothing of ours since: an engine that went by another id has it under that one. WAHA goes on with
+        a send whose caller is gone: while one may be under way, False says nothing.
         """
         if _is_no_name(session) or _is_no_name(chat_id) or _is_no_name(message_id):
             return None
@@ -122,7 +140,7 @@ class HttpWhatsApp:
             return None
         if _holds(newest, message_id):
             return True
-        return False if since_ms is not None and _reaches_back(newest, since_ms - SLACK_MS) else None
+        return False if since_ms is not None and _is_silent_since(newest, since_ms - SLACK_MS) else None
 
     async def _json(self, path: str, wanted: str, call_ref: str | None, query: dict[str, str | int]) -> object:
         heard = await self._read(path, wanted, call_ref, query)
@@ -132,6 +150,11 @@ class HttpWhatsApp:
         self, path: str, wanted: str, call_ref: str | None, query: dict[str, str | int] | None = None
     ) -> Heard:
         return await self._gateway.read(Request("GET", path, wanted, call_ref, query=query), self._patience.check_s)
+
+
+def _owner_of(session: object) -> str | None:
+    owner = mapping(mapping(mapping(session).get("config")).get("metadata")).get("user.id")
+    return owner if isinstance(owner, str) else None
 
 
 def _quoted(part: str) -> str:
@@ -164,6 +187,7 @@ def _holds(messages: Sequence[object], message_id: str) -> bool:
     )
 
 
-def _reaches_back(messages: Sequence[object], to_ms: int) -> bool:
-    times = (mapping(message).get("timestamp") for message in messages)
-    return any(isinstance(at_s, int | float) and 0 < at_s * 1000 < to_ms for at_s in times)
+def _is_silent_since(messages: Sequence[object], since_ms: int) -> bool:
+    """Whether there are messages, and the time of each is known and before that. What has no id is no message."""
+    times = [mapping(each).get("timestamp") for each in messages if message_id_of(each) is not None]
+    return bool(times) and all(isinstance(at_s, int | float) and 0 < at_s * 1000 < since_ms for at_s in times)

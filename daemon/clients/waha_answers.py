@@ -108,12 +108,6 @@ def message_id_of(body: object) -> str | None:
     return found if found is not None and len(found) <= _LONGEST_ID else None
 
 
-def bare_id(message_id: str) -> str:
-    """The part that stays the same whether a chat is named by its number or by its hidden user id."""
-    parts = message_id.split("_")
-    return parts[2] if len(parts) in (3, 4) else message_id  # a fourth one is the group's participant
-
-
 def _id_text(value: object) -> str | None:
     if isinstance(value, str):
         return value or None

@@ -6,8 +6,9 @@ Apart from `http.py` because a send must never be made twice: it is not repeated
 import asyncio
 import json
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any  # what httpx takes as extensions
 
 import httpx
 
@@ -15,7 +16,7 @@ from daemon.clients.http import Request, unheard
 from daemon.probe import Probe, unobserved
 from domain.errors import ConfigError
 
-UNREACHABLE, NO_ADDRESS = "unreachable", "no-address"  # codes of a silence in which nothing was asked
+UNREACHABLE, NO_ADDRESS, TOO_LATE = "unreachable", "no-address", "too-late"  # silences in which nothing was asked
 _NEVER_ASKED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _NO_ADDRESS = (httpx.UnsupportedProtocol, httpx.InvalidURL)
 _NOT_WAHA = (502, 503, 504)  # said by what stands before it
@@ -89,8 +90,26 @@ def may_pass(heard: Heard) -> bool:
     return is_trouble or is_page or heard.status in (408, 425, 429)
 
 
+class _TooLate(Exception):  # noqa: N818  what was found, not a fault
+    """So much time has passed since the intent to send that others may have decided about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What a send and a question don't have in common."""
+
+    http: httpx.AsyncClient
+    headers: Mapping[str, str] = field(default_factory=dict)
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Gateway:
-    """WAHA at one address, under one key."""
+    """WAHA at one address, under one key.
+
+    A send has a connection of its own: one that WAHA closes in the moment in which it is used again would leave a
+    message of which nobody knows whether it was sent, and Node closes idle ones after 5 s. Questions may share theirs
+    if sends go by a client of their own, `sends`: an idle connection of a question is never used for a send.
+    """
 
     def __init__(
         self,
@@ -99,32 +118,56 @@ class Gateway:
         api_key: str | None,
         *,
         connect_s: float,
+        sends: httpx.AsyncClient | None = None,
         probe: Probe = unobserved,
         heard: Callable[[str], None] = unheard,
     ) -> None:
         if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
             raise ConfigError("the API key of WAHA has characters that no HTTP header can carry")
         self._http = http
+        self._sends = sends or http
         self._base_url = base_url.rstrip("/")
-        self._own_headers = {"Connection": "close", "Accept": "application/json", "Accept-Encoding": "identity"}
+        self._own_headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if sends is None:
+            self._own_headers["Connection"] = "close"
         if api_key:
             self._own_headers["X-Api-Key"] = api_key
         self._connect_s = connect_s
         self._probe = probe
         self._heard = heard
 
-    async def send(self, request: Request, read_s: float) -> Heard:
-        """Ask for something that must not happen twice: asked again only while it was certainly never asked."""
-        return await self._ask(request, read_s, self._connect_s, was_never_asked)
+    async def send(self, request: Request, read_s: float, may_begin: Callable[[], bool]) -> Heard:
+        """Ask for something that must not happen twice: asked again only while it was certainly never asked.
+
+        `may_begin` is asked when the connection stands and no byte is written yet.
+        """
+
+        async def before_the_first_byte(step: str, _details: object) -> None:
+            if step.endswith(".send_request_headers.started") and not may_begin():
+                raise _TooLate
+
+        own = _Own(self._sends, {"Connection": "close"}, {"trace": before_the_first_byte})
+        return await self._ask(request, read_s, self._connect_s, was_never_asked, own)
 
     async def read(self, request: Request, read_s: float) -> Heard:
         """Ask for something that changes nothing: asked up to three times, for as long as it may pass."""
-        return await self._ask(request, read_s, _ATTEMPTS * (self._connect_s + read_s), may_pass)
+        return await self._ask(request, read_s, _ATTEMPTS * (self._connect_s + read_s), may_pass, _Own(self._http))
 
-    async def _ask(self, request: Request, read_s: float, within_s: float, again: Callable[[Heard], bool]) -> Heard:
+    async def _ask(
+        self,
+        request: Request,
+        read_s: float,
+        within_s: float,
+        again: Callable[[Heard], bool],
+        own: _Own,
+    ) -> Heard:
         last_start_s = asyncio.get_running_loop().time() + within_s
         for attempt in range(1, _ATTEMPTS + 1):
-            heard = await self._once(request, read_s)
+            await self._probe("before_upstream")
+            asked = self._request(request, read_s, own)
+            if asked is None:
+                return Silence(NO_ADDRESS, "the address of WAHA is none", was_asked=False)
+            heard = await self._once(own.http, asked, read_s)
             pause_s = _dice.uniform(0.5, 1) * _FIRST_PAUSE_S * 2 ** (attempt - 1)
             is_too_late = asyncio.get_running_loop().time() + pause_s >= last_start_s
             if attempt == _ATTEMPTS or is_too_late or not again(heard):
@@ -132,13 +175,13 @@ class Gateway:
             await asyncio.sleep(pause_s)
         raise AssertionError("unreachable: the last attempt returns")
 
-    async def _once(self, request: Request, read_s: float) -> Heard:
-        await self._probe("before_upstream")
+    async def _once(self, http: httpx.AsyncClient, asked: httpx.Request, read_s: float) -> Heard:
         try:
             # Waiting for a connection, connecting and TLS have a limit each; this one is for answers that drip.
             async with asyncio.timeout(3 * self._connect_s + read_s):
-                asked = self._request(request, read_s)
-                response = await self._http.send(asked, stream=True, follow_redirects=False)
+                response = await http.send(asked, stream=True, follow_redirects=False)
+        except _TooLate:
+            return Silence(TOO_LATE, "it came to sending too late: others may have taken it over", was_asked=False)
         except _NEVER_ASKED as error:
             return Silence(UNREACHABLE, f"WAHA can't be reached: {type(error).__name__}", was_asked=False)
         except _NO_ADDRESS as error:
@@ -154,19 +197,25 @@ class Gateway:
         await self._probe("after_upstream")
         return Answer(response.status_code, body, _retry_after_s(response))
 
-    def _request(self, request: Request, read_s: float) -> httpx.Request:
-        # A connection of its own for each request: one that WAHA closes in the moment in which it is used again
-        # would leave a message of which nobody knows whether it was sent. Node closes idle ones after 5 s.
-        headers = {**self._own_headers, **request.headers}
+    def _request(self, request: Request, read_s: float, own: _Own) -> httpx.Request | None:
+        headers = {**self._own_headers, **request.headers, **own.headers}
         content = None
         if request.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(request.body).encode("ascii")  # escaped: half a surrogate pair must not raise
         timeout = httpx.Timeout(read_s, connect=self._connect_s, pool=self._connect_s)
-        url = self._base_url + request.path
-        return self._http.build_request(
-            request.method, url, params=request.query, content=content, headers=headers, timeout=timeout
-        )
+        try:
+            return own.http.build_request(
+                request.method,
+                self._base_url + request.path,
+                params=request.query,
+                content=content,
+                headers=headers,
+                timeout=timeout,
+                extensions=dict(own.extensions),
+            )
+        except _NO_ADDRESS:
+            return None
 
 
 async def _body(response: httpx.Response, most: int) -> bytes:

@@ -7,6 +7,7 @@ from daemon.books import Attempts, Entry
 from daemon.delivery import Delivery, Identity, Message
 from daemon.store.database import Database, Write
 from daemon.store.uow import SqlUnitOfWork, Surroundings
+from domain.errors import Conflict
 from domain.ports import Clock
 
 _INBOX = "INSERT INTO inbox (source, message_id, handled_at_ms) VALUES (?, ?, {now_ms})"
@@ -56,7 +57,7 @@ class SqlBooks:
             claim=claim,
         )
 
-    async def commit(self, delivery: Delivery, message: Message, work: SqlUnitOfWork, entry: Entry) -> None:
+    async def commit(self, delivery: Delivery, message: Message, work: SqlUnitOfWork, entry: Entry | None) -> None:
         """One transaction: proof that this delivery is the first, the work, the journal.
 
         The proof comes first, so a second delivery of the same message, and a timer that was claimed by another
@@ -66,7 +67,15 @@ class SqlBooks:
             proof = Write(_INBOX, (message.source, message.id), rows=1)
         else:
             proof = Write(_FIRED, (delivery.id, delivery.fence), rows=1)
-        await work.commit([proof, *self._closing(delivery, entry)])
+        try:
+            await work.commit([proof, *self._closing(delivery, entry)])
+        except Conflict:
+            await work.salvaged()
+            raise
+
+    async def finish(self, work: SqlUnitOfWork) -> None:
+        """What was collected, and nothing of ours."""
+        await work.commit([])
 
     async def note_rejected(self, delivery: Delivery, work: SqlUnitOfWork, entry: Entry) -> None:
         """Commit what the robot is told about a refused message, and the journal; not the inbox: it may be redriven."""
@@ -80,9 +89,9 @@ class SqlBooks:
         """Drop the count of tries."""
         await self._database.apply([Write(_FORGET_ATTEMPTS, (delivery.queue, delivery.id))])
 
-    def _closing(self, delivery: Delivery, entry: Entry) -> Sequence[Write]:
-        writes = [self._journal(delivery, entry)]
-        if delivery.receive_count > 1 or entry.attempt > 1:
+    def _closing(self, delivery: Delivery, entry: Entry | None) -> Sequence[Write]:
+        writes = [] if entry is None else [self._journal(delivery, entry)]
+        if delivery.receive_count > 1:
             writes.append(Write(_FORGET_ATTEMPTS, (delivery.queue, delivery.id)))
         return writes
 

@@ -5,7 +5,8 @@ outbox rows to the relay, due times to the timers, so that the usual path never 
 """
 
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from daemon.outbox import Addressing, OutboxRow
@@ -18,9 +19,10 @@ from daemon.store.monitors import SqlMonitors
 from daemon.store.rows import RowIds
 from daemon.store.status_checks import SqlStatusChecks
 from daemon.store.subscriptions import SqlSubscriptions
+from daemon.store.trial_sends import SqlTrialSends
 from domain.errors import Conflict
 from domain.messages import Result
-from domain.ports import Timer
+from domain.ports import Clock, Timer
 from domain.wire import write_json
 
 _INSERT_OUTBOX = (
@@ -34,12 +36,15 @@ _INSERT_TIMER = (
 )
 
 
+_HOLD = "UPDATE timer SET lease_until_ms = {now_ms} + ? WHERE id = ? AND fence = ?"
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit set free: rows for the relay, due times for the timers."""
+    """What a commit set free: rows for the relay, type and due time of timers."""
 
     outbox: Sequence[OutboxRow]
-    due_at_ms: Sequence[int]
+    timers: Sequence[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Surroundings:
     claim_ms: int
     handed_on: Callable[[Committed], None]
     probe: Probe
+    lease_ms: int = 30_000  # of a claimed timer
+    clock: Clock | None = None
 
 
 @dataclass(slots=True)
@@ -68,7 +75,14 @@ class SqlUnitOfWork:
     claim: tuple[str, int] | None = None  # id and fencing token of the timer that is handled
     _writes: list[Write] = field(default_factory=list)
     _outbox: list[OutboxRow] = field(default_factory=list)
-    _due: list[int] = field(default_factory=list)
+    _due: list[tuple[str, int]] = field(default_factory=list)
+    _held_s: float | None = None  # when the claim was last made to last, before that was committed
+    _salvage: Callable[[], Awaitable[None]] | None = None
+
+    @property
+    def present_ms(self) -> int:
+        """By the process's clock."""
+        return self.now_ms if self.around.clock is None else self.around.clock.now_ms()
 
     @property
     def checks(self) -> SqlStatusChecks:
@@ -89,6 +103,11 @@ class SqlUnitOfWork:
     def campaigns(self) -> SqlCampaigns:
         """Campaigns and their recipients."""
         return SqlCampaigns(self.around.database, self.around.ids, self._writes.append)
+
+    @property
+    def trial_sends(self) -> SqlTrialSends:
+        """Test sends of campaigns."""
+        return SqlTrialSends(self.around.database, self._writes.append)
 
     @property
     def contacts(self) -> SqlContacts:
@@ -126,7 +145,7 @@ class SqlUnitOfWork:
             self.around.rows.fence(),
         )
         self._writes.append(Write(_INSERT_TIMER, args))
-        self._due.append(timer.due_at_ms)
+        self._due.append((timer.type, timer.due_at_ms))
 
     def cancel_timer(self, timer_type: str, key: str) -> None:
         """Collect the removal of a timer."""
@@ -142,6 +161,28 @@ class SqlUnitOfWork:
             return
         if not await self.around.database.fetch("SELECT 1 FROM timer WHERE id = ? AND fence = ?", self.claim):
             raise Conflict("the timer was claimed by another process meanwhile")
+
+    def hold(self) -> None:
+        """Collect: the claim lasts as long again; the commit raises Conflict if another process has taken it over."""
+        if self.claim is not None:
+            self._writes.append(Write(_HOLD, (self.around.lease_ms, *self.claim), rows=1))
+        self._held_s = time.monotonic()
+
+    def is_surely_ours(self) -> bool:
+        """Whether so little time has passed since `hold` that nobody can have taken the claim over."""
+        if self.claim is None:
+            return True
+        return self._held_s is not None and (time.monotonic() - self._held_s) * 2_000 < self.around.lease_ms
+
+    def salvage(self, keep: Callable[[], Awaitable[None]]) -> None:
+        """If the commit of this handling conflicts, `keep` saves what can't be learnt again."""
+        self._salvage = keep
+
+    async def salvaged(self) -> None:
+        """Run what was handed to `salvage`, once; nothing where nothing was."""
+        keep, self._salvage = self._salvage, None
+        if keep is not None:
+            await keep()
 
     async def commit_now(self) -> None:
         """Commit what was collected so far, ahead of the message."""

@@ -137,8 +137,11 @@ class NoBooks:
         del delivery, identity
         return cast("UnitOfWork", None)  # the only handler beside it looks at nothing
 
-    async def commit(self, delivery: Delivery, message: Message, work: UnitOfWork, entry: Entry) -> None:
+    async def commit(self, delivery: Delivery, message: Message, work: UnitOfWork, entry: Entry | None) -> None:
         pass
+
+    async def finish(self, work: UnitOfWork) -> None:
+        raise NotImplementedError
 
     async def note_rejected(self, delivery: Delivery, work: UnitOfWork, entry: Entry) -> None:
         raise NotImplementedError

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -225,6 +226,19 @@ def test_a_robot_gets_its_answers_from_a_running_daemon(ready: Neighbours) -> No
     assert '"ending":"CLEAN"' in rest
 
 
+def test_a_sender_finds_the_answer_in_the_reply_queue_that_it_names(ready: Neighbours) -> None:
+    """`--wait` looks there; a queue that is not allowed gives no answer in time."""
+    ask = ("send", "opt-out.add", "-f", "phoneNumber=+999000000001", "--json")
+    allowed = {"ROBOTD_QUEUES__REPLY_QUEUES": "answers", "ROBOTD_QUEUES__CREATE_ROBOT_QUEUES": "true"}
+    with daemon(replace(ready, variables={**ready.variables, **allowed})):
+        answered = ready.robotd(*ask, "-f", "replyTo=answers", "--wait", "30")
+        assert answered.returncode == 0, answered.stderr
+        answer = told(answered)["answer"]
+        assert (answer["type"], answer["to"]) == ("opt-out.added", {"queue": "answers"})
+        refused = ready.robotd(*ask, "-f", "replyTo=other", "--wait", "2")
+        assert (refused.returncode, told(refused)["answer"]) == (1, None)
+
+
 def test_a_stop_waits_for_a_long_poll_only(ready: Neighbours) -> None:
     """With nothing in hand SIGINT ends the process as SIGTERM does, soon after the poll that is under way."""
     with daemon(ready) as running:
@@ -241,6 +255,7 @@ def test_the_demo_tells_the_day_as_json(tmp_path: Path) -> None:
     assert played.returncode == 0, played.stderr
     day = told(played)
     assert day["wrong"] == []
+    assert day["campaign"]["statuses"] == ["Completed"]
     texts = [line["text"] for line in day["story"]]
     verdicts = [word for text in texts for word in ("PASS", "FAIL") if text.startswith("tells") and word in text]
     assert verdicts == ["PASS", "PASS", "PASS", "FAIL"]

@@ -170,4 +170,4 @@ def test_the_commands_explain_themselves(tmp_path: Path) -> None:
 def test_nobody_waits_for_an_answer_that_goes_to_nobody(tmp_path: Path) -> None:
     """`send --wait` without a robot is refused before anything is sent."""
     sent = robotd("send", "opt-out.add", "-f", f"phoneNumber=+{phone(1)}", "--wait", "1", folder=tmp_path)
-    assert (sent.returncode, "--wait needs a robotId" in sent.stderr) == (2, True)
+    assert (sent.returncode, "--wait needs a robotId or replyTo" in sent.stderr) == (2, True)

@@ -97,7 +97,7 @@ def test_the_demo_looks_as_it_does_in_the_readme() -> None:
     assert played.returncode == 0, played.stderr
     shown = [line.rstrip() for line in played.stdout.splitlines()]
     assert [line for line in shown if line in set(picture)] == picture
-    assert 20 <= len(picture) <= 35
+    assert 20 <= len(picture) <= 70
 
 
 @pytest.mark.parametrize("command", re.findall(r"^\| `robotd ([a-z-]+(?: [a-z]+)?)", README, flags=re.MULTILINE))

@@ -17,8 +17,8 @@ from daemon.clients import waha as waha_client
 from daemon.clients.waha import HttpWhatsApp
 from daemon.clients.waha_answers import message_id_of
 from daemon.clients.waha_http import Patience
-from domain.campaign_ports import WhatsApp
-from domain.errors import ConfigError
+from domain.campaign_ports import Send, WhatsApp
+from domain.errors import ConfigError, Unavailable
 from domain.sending import Media, PauseReason, SendAnswer, SendVerdict, SessionState
 from domain.wire import JsonObject
 from localstack.clock import ManualClock
@@ -36,6 +36,14 @@ PICTURE = Media("image/png", "welcome.png", base64.b64encode(PNG).decode())
 
 HANG, RESET, CLOSE, RESET_AT_ONCE = b"hang", b"reset", b"close", b"reset at once"
 SENT, FAILED, NOT_SENT, UNKNOWN = SendVerdict.SENT, SendVerdict.FAILED, SendVerdict.NOT_SENT, SendVerdict.UNKNOWN
+
+
+def always() -> bool:
+    return True
+
+
+def to_chat(message_id: str | None = None, call_ref: str | None = None) -> Send:
+    return Send(SESSION, CHAT, message_id, call_ref, always)
 
 
 def answer(status: int, body: object = b"", **headers: object) -> bytes:
@@ -81,12 +89,18 @@ class Wire:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        said = self.says.pop(0) if len(self.says) > 1 else self.says[0]
         with suppress(ConnectionError, asyncio.IncompleteReadError):
-            if said != RESET_AT_ONCE:
-                self.seen.append(await read_request(reader))
-            await self._say(said, writer)
+            while await self._answer(reader, writer):
+                pass
         writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """True if both sides want to go on with this connection."""
+        said = self.says.pop(0) if len(self.says) > 1 else self.says[0]
+        if said != RESET_AT_ONCE:
+            self.seen.append(await read_request(reader))
+        await self._say(said, writer)
+        return b"Connection: keep-alive" in said and self.seen[-1].headers.get("connection") != "close"
 
     async def _say(self, said: bytes, writer: asyncio.StreamWriter) -> None:
         if said in (RESET, RESET_AT_ONCE):
@@ -155,8 +169,8 @@ async def told(http: httpx.AsyncClient, says: bytes, media: Media | None = None)
     async with saying(says) as wire:
         hasty = HttpWhatsApp(http, wire.url, KEY, patience=HASTE)
         if media is None:
-            return await hasty.send_text(SESSION, CHAT, TEXT, "3EB0AA", "call-1"), wire
-        return await hasty.send_media(SESSION, CHAT, TEXT, media, "call-1"), wire
+            return await hasty.send_text(to_chat("3EB0AA", "call-1"), TEXT), wire
+        return await hasty.send_media(to_chat(None, "call-1"), TEXT, media), wire
 
 
 async def checked(http: httpx.AsyncClient, *says: bytes) -> tuple[SessionState, Wire]:
@@ -329,7 +343,7 @@ async def test_an_endless_body_is_left(http: httpx.AsyncClient, monkeypatch: pyt
 
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
         url = "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
-        heard = await HttpWhatsApp(http, url, KEY).send_text(SESSION, CHAT, TEXT, None, None)
+        heard = await HttpWhatsApp(http, url, KEY).send_text(to_chat(), TEXT)
     assert (heard.verdict, heard.code) == (UNKNOWN, "http-500")
     assert written < 50_000_000
 
@@ -340,7 +354,7 @@ async def test_an_error_that_repeats_a_whole_file_is_understood(http: httpx.Asyn
     echo = engine_error("server returned error 463")
     echo["request"]["body"]["file"] = {"data": film.data_base64}
     async with saying(answer(500, echo)) as wire:
-        heard = await HttpWhatsApp(http, wire.url, KEY).send_media(SESSION, CHAT, TEXT, film, None)
+        heard = await HttpWhatsApp(http, wire.url, KEY).send_media(to_chat(), TEXT, film)
 
     assert heard.pause is PauseReason.REACHOUT_LOCK
 
@@ -370,7 +384,7 @@ def test_the_id_is_found_in_every_shape(body: JsonObject, found: str | None) -> 
 async def test_every_engine_s_answer_gives_the_id(client: WhatsApp, waha: WahaSimulator, shape: IdShape) -> None:
     """Whatever form the answer has, the id is the one under which WAHA knows the message."""
     waha.behaviour.id_shape = shape
-    heard = await client.send_text(SESSION, CHAT, TEXT, None, None)
+    heard = await client.send_text(to_chat(), TEXT)
 
     assert heard == SendAnswer(SENT, waha_id=waha.accepted[0].full_id)
 
@@ -381,7 +395,7 @@ async def test_every_engine_s_answer_gives_the_id(client: WhatsApp, waha: WahaSi
 async def test_any_text_arrives_as_it_is(http: httpx.AsyncClient, text: str) -> None:
     """Emoji, long texts, line ends and even half a surrogate pair: WAHA reads what we had."""
     async with saying(answer(201, {})) as wire:
-        heard = await HttpWhatsApp(http, wire.url, KEY).send_text(SESSION, CHAT, text, "3EB0AA", "call-1")
+        heard = await HttpWhatsApp(http, wire.url, KEY).send_text(to_chat("3EB0AA", "call-1"), text)
 
     assert heard.verdict is SENT
     assert wire.seen[0].json == {"session": SESSION, "chatId": CHAT, "text": text, "id": "3EB0AA"}
@@ -390,8 +404,8 @@ async def test_any_text_arrives_as_it_is(http: httpx.AsyncClient, text: str) -> 
 async def test_a_send_carries_key_and_call_ref_and_no_id_unless_there_is_one(http: httpx.AsyncClient) -> None:
     """The headers are those that WAHA and our own services want; `id` is left out, not null."""
     async with saying(answer(201, {})) as wire:
-        await HttpWhatsApp(http, wire.url + "/", KEY).send_text(SESSION, CHAT, TEXT, None, "call-1")
-        await HttpWhatsApp(http, wire.url).send_text(SESSION, CHAT, TEXT, None, None)
+        await HttpWhatsApp(http, wire.url + "/", KEY).send_text(to_chat(None, "call-1"), TEXT)
+        await HttpWhatsApp(http, wire.url).send_text(to_chat(), TEXT)
 
     first, second = wire.seen
     assert (first.method, first.target) == ("POST", "/api/sendText")
@@ -402,16 +416,82 @@ async def test_a_send_carries_key_and_call_ref_and_no_id_unless_there_is_one(htt
     assert {"x-api-key", "call-ref"}.isdisjoint(second.headers)
 
 
-async def test_every_request_has_a_connection_of_its_own(http: httpx.AsyncClient) -> None:
+async def test_every_send_has_a_connection_of_its_own_and_questions_share_one(http: httpx.AsyncClient) -> None:
     """WAHA closes idle connections after 5 s: one that is used again in that moment would leave a message in doubt."""
+    kept = answer(200, {"name": SESSION, "status": "WORKING"}, Connection="keep-alive")
+    limits = httpx.Limits(max_connections=10, max_keepalive_connections=0)
+    async with saying(kept) as wire, httpx.AsyncClient(trust_env=False, limits=limits) as sends:
+        patient = HttpWhatsApp(http, wire.url, KEY, sends=sends)
+        for _ in range(3):
+            assert (await patient.session(SESSION, None)).pause is None
+            assert (await patient.send_text(to_chat(), TEXT)).verdict is SENT
+
+    assert wire.connections == 4
+
+
+async def test_without_a_client_for_sends_alone_every_request_has_a_connection_of_its_own(
+    http: httpx.AsyncClient,
+) -> None:
+    """An idle connection of a question would be used for a send."""
     kept = answer(200, {"name": SESSION, "status": "WORKING"}, Connection="keep-alive")
     async with saying(kept) as wire:
         patient = HttpWhatsApp(http, wire.url, KEY)
         for _ in range(3):
             assert (await patient.session(SESSION, None)).pause is None
-            assert (await patient.send_text(SESSION, CHAT, TEXT, None, None)).verdict is SENT
+            assert (await patient.send_text(to_chat(), TEXT)).verdict is SENT
 
     assert wire.connections == 6
+
+
+async def test_a_send_that_comes_too_late_writes_no_byte(http: httpx.AsyncClient) -> None:
+    """The connection stands when it is asked whether the send may begin; it is closed without a request."""
+    asked = []
+
+    def may_begin() -> bool:
+        asked.append(True)
+        return False
+
+    async with saying(answer(201, {})) as wire:
+        heard = await HttpWhatsApp(http, wire.url, KEY).send_text(Send(SESSION, CHAT, "3EB0AA", None, may_begin), TEXT)
+
+    assert (heard.verdict, heard.code, heard.pause) == (NOT_SENT, "too-late", PauseReason.WAHA_UNREACHABLE)
+    assert asked == [True]
+    assert wire.seen == []
+
+
+async def test_a_user_s_first_session_is_found_by_its_metadata(client: HttpWhatsApp, waha: WahaSimulator) -> None:
+    """In the order in which WAHA tells them, stopped ones too; nobody else's, and none where there is none."""
+    waha.add_session("of-ben", owner="ben")
+    waha.add_session("of-ann-1", "STOPPED", owner="ann")
+    waha.add_session("of-ann-2", owner="ann")
+    assert [await client.session_of(owner, None) for owner in ("ann", "ben", "cleo")] == ["of-ann-1", "of-ben", None]
+
+
+@pytest.mark.parametrize("says", [answer(401), answer(500), answer(200, {"no": "list"}), answer(200), RESET])
+async def test_without_a_list_of_sessions_nobody_is_said_to_have_none(http: httpx.AsyncClient, says: bytes) -> None:
+    """A campaign must not fail because WAHA can't be asked: it waits."""
+    async with saying(says) as wire:
+        hasty = HttpWhatsApp(http, wire.url, KEY, patience=HASTE)
+        with pytest.raises(Unavailable, match="does not tell its sessions"):
+            await hasty.session_of("ann", None)
+
+
+async def test_odd_sessions_belong_to_nobody(http: httpx.AsyncClient) -> None:
+    """Without metadata, with a number as a user, without a name, or with one that leads elsewhere."""
+    odd = [7, {}, {"name": "a", "config": None}, {"name": "b", "config": {"metadata": {"user.id": 7}}}]
+    unnamed = [{"config": {"metadata": {"user.id": "ann"}}}, {"name": "..", "config": {"metadata": {"user.id": "ann"}}}]
+    good = {"name": "good", "config": {"metadata": {"user.id": "ann"}}}
+    async with saying(answer(200, [*odd, *unnamed, good])) as wire:
+        assert await HttpWhatsApp(http, wire.url, KEY).session_of("ann", None) == "good"
+    assert wire.seen[0].target == "/api/sessions?all=true"
+
+
+async def test_session_and_id_are_asked_for_at_the_same_time(client: HttpWhatsApp, waha: WahaSimulator) -> None:
+    """Both come back together; a file needs no id, and none is asked for."""
+    ready = await client.ready(SESSION, "call-1", with_id=True)
+    assert (ready.state.status, ready.message_id) == ("WORKING", waha.records.issued_ids[0])
+    assert (await client.ready(SESSION, "call-1", with_id=False)).message_id is None
+    assert len(waha.records.issued_ids) == 1
 
 
 @pytest.mark.parametrize(
@@ -446,7 +526,7 @@ async def test_media_goes_where_its_kind_belongs(
 async def test_a_file_arrives_byte_for_byte(client: WhatsApp, waha: WahaSimulator, mime_type: str) -> None:
     """A WAHA that checks its bodies takes every kind of file, and has the same bytes as we."""
     media = Media(mime_type, "welcome.bin", PICTURE.data_base64)
-    heard = await client.send_media(SESSION, CHAT, TEXT, media, "call-1")
+    heard = await client.send_media(to_chat(None, "call-1"), TEXT, media)
 
     (message,) = waha.accepted
     assert (heard.verdict, heard.waha_id) == (SENT, message.full_id)
@@ -476,7 +556,7 @@ async def test_what_never_left_us_is_tried_again_and_sent_once(
 ) -> None:
     """Two connections that never came about harm nobody; the third carries the one message."""
     async with httpx.AsyncClient(transport=Shy(failure, 2)) as http:
-        heard = await HttpWhatsApp(http, waha.url, KEY).send_text(SESSION, CHAT, TEXT, None, None)
+        heard = await HttpWhatsApp(http, waha.url, KEY).send_text(to_chat(), TEXT)
 
     assert heard.verdict is SENT
     assert len(waha.accepted) == 1
@@ -487,7 +567,7 @@ async def test_a_waha_that_is_never_reached_got_nothing(waha: WahaSimulator, fai
     """After three tries it is certain that nothing was sent, and the number has to wait."""
     transport = Shy(failure, 99)
     async with httpx.AsyncClient(transport=transport) as http:
-        heard = await HttpWhatsApp(http, waha.url, KEY).send_text(SESSION, CHAT, TEXT, None, None)
+        heard = await HttpWhatsApp(http, waha.url, KEY).send_text(to_chat(), TEXT)
 
     expected = (NOT_SENT, "unreachable", PauseReason.WAHA_UNREACHABLE, f"WAHA can't be reached: {failure.__name__}")
     assert (heard.verdict, heard.code, heard.pause, heard.detail) == expected
@@ -512,7 +592,7 @@ async def test_whatever_else_breaks_leaves_doubt_and_is_not_repeated(
     """A byte may have been written: one try, UNKNOWN, and no word of ours in the reason."""
     transport = Shy(failure, 99)
     async with httpx.AsyncClient(transport=transport) as http:
-        heard = await HttpWhatsApp(http, waha.url, KEY).send_text(SESSION, CHAT, TEXT, None, None)
+        heard = await HttpWhatsApp(http, waha.url, KEY).send_text(to_chat(), TEXT)
 
     assert (heard.verdict, heard.pause, transport.asked) == (UNKNOWN, None, 1)
     assert not _leaks(heard.detail)
@@ -522,7 +602,7 @@ async def test_nobody_listening_is_not_sent(http: httpx.AsyncClient) -> None:
     """A refused connection is the plainest case of certainly not sent."""
     async with saying(CLOSE) as wire:
         url = wire.url
-    heard = await HttpWhatsApp(http, url, KEY).send_text(SESSION, CHAT, TEXT, None, None)
+    heard = await HttpWhatsApp(http, url, KEY).send_text(to_chat(), TEXT)
 
     assert (heard.verdict, heard.code) == (NOT_SENT, "unreachable")
 
@@ -532,7 +612,7 @@ async def test_an_address_that_is_none_is_a_matter_of_the_configuration(http: ht
     """No contact is burnt for it: nothing was sent, and somebody has to look at the settings."""
     broken = HttpWhatsApp(http, url, KEY)
 
-    heard = await broken.send_text(SESSION, CHAT, TEXT, None, None)
+    heard = await broken.send_text(to_chat(), TEXT)
     assert (heard.verdict, heard.pause) == (NOT_SENT, PauseReason.CONFIG)
     assert (await broken.session(SESSION, None)).pause is PauseReason.CONFIG
 
@@ -553,7 +633,7 @@ async def test_before_and_after_acceptance_look_the_same_and_are_not_repeated(
     """From outside nobody can tell; so both are UNKNOWN, and WAHA got one request and one message at most."""
     waha.faults.add(Fault(kind, "sendText", when, status=504))
     hasty = HttpWhatsApp(http, waha.url, KEY, patience=HASTE)
-    heard = await hasty.send_text(SESSION, CHAT, TEXT, "3EB0AA", None)
+    heard = await hasty.send_text(to_chat("3EB0AA", None), TEXT)
     await waha.until(lambda: len(waha.requests) + waha.faults.hanging == 1)
 
     assert heard.verdict is UNKNOWN
@@ -608,7 +688,7 @@ async def test_our_own_text_in_the_echo_is_no_reason(http: httpx.AsyncClient, te
     """WAHA repeats the request beside the error: a text about 463 locks no number."""
     body = {"exception": {"name": "Error", "message": "Evaluation failed"}, "request": {"body": {"text": text}}}
     async with saying(answer(500, body)) as wire:
-        heard = await HttpWhatsApp(http, wire.url, KEY).send_text(SESSION, CHAT, text, None, None)
+        heard = await HttpWhatsApp(http, wire.url, KEY).send_text(to_chat(), text)
 
     assert (heard.verdict, heard.code, heard.pause) == (FAILED, "http-500", None)
 
@@ -617,7 +697,7 @@ async def test_a_text_with_the_number_463_hides_no_lock(http: httpx.AsyncClient)
     """The lock is known by WhatsApp's phrase, also where our own text has its number."""
     body = {"exception": {"name": "Error", "message": "2 UNKNOWN: server returned error 463"}}
     async with saying(answer(500, body)) as wire:
-        heard = await HttpWhatsApp(http, wire.url, KEY).send_text(SESSION, CHAT, "Room 463", None, None)
+        heard = await HttpWhatsApp(http, wire.url, KEY).send_text(to_chat(), "Room 463")
 
     assert heard.pause is PauseReason.REACHOUT_LOCK
 
@@ -763,9 +843,9 @@ async def test_a_name_that_leads_elsewhere_is_no_session(http: httpx.AsyncClient
 
 async def test_a_reserved_id_is_the_one_that_is_sent_and_found(client: WhatsApp, waha: WahaSimulator) -> None:
     """Reserve, send, look up: one id all the way."""
-    message_id = await client.new_message_id(SESSION, "call-1")
+    message_id = (await client.ready(SESSION, "call-1", with_id=True)).message_id
     assert message_id is not None
-    heard = await client.send_text(SESSION, CHAT, TEXT, message_id, "call-1")
+    heard = await client.send_text(to_chat(message_id, "call-1"), TEXT)
 
     assert waha.accepted[0].id == message_id
     assert heard.waha_id == f"true_{CHAT}_{message_id}"
@@ -832,12 +912,20 @@ async def test_an_unknown_message_is_false_only_where_the_chat_proves_it(
     waha.behaviour.unknown_message_status = status
     later_ms = START_MS + 120_000
     assert await client.was_sent(SESSION, CHAT, "3EB0AA", None, later_ms) is None
-    await client.send_text(SESSION, CHAT, TEXT, "3EB000", None)
+    await client.send_text(to_chat("3EB000", None), TEXT)
 
     assert await client.was_sent(SESSION, CHAT, "3EB0AA", None) is None
     assert await client.was_sent(SESSION, CHAT, "3EB0AA", None, START_MS + 30_000) is None
     assert await client.was_sent(SESSION, CHAT, "3EB0AA", None, later_ms) is False
     assert await client.was_sent(SESSION, CHAT, "3EB000", None, later_ms) is True
+
+
+async def test_a_message_of_ours_since_then_may_be_the_one(client: HttpWhatsApp, waha: WahaSimulator) -> None:
+    """An engine that goes by an id of its own has it under that one: nobody says that it was not sent."""
+    waha.remember(SESSION, CHAT, "an older text", START_MS - 3_600_000)
+    assert await client.was_sent(SESSION, CHAT, "3EB0AA", None, START_MS) is False
+    await client.send_text(to_chat(), TEXT)
+    assert await client.was_sent(SESSION, CHAT, "3EB0AA", None, START_MS) is None
 
 
 @pytest.mark.parametrize(
@@ -916,7 +1004,7 @@ async def test_the_simulator_s_troubles_mean_what_they_say(
 ) -> None:
     """Client and simulator were written apart from one table, and agree on every row of it."""
     waha.script.add(trouble)
-    heard = await client.send_text(SESSION, CHAT, TEXT, None, None)
+    heard = await client.send_text(to_chat(), TEXT)
 
     assert (heard.verdict, heard.pause) == (verdict, pause)
     assert (len(waha.accepted), len(waha.requests)) == (accepted, 1)
@@ -929,7 +1017,7 @@ async def test_the_gate_hears_of_every_answer_of_waha_s_own(http: httpx.AsyncCli
     async with saying(answer(401), answer(502), answer(201, {})) as wire:
         patient = HttpWhatsApp(http, wire.url, KEY, heard=names.append)
         for _ in range(3):
-            await patient.send_text(SESSION, CHAT, TEXT, None, None)
+            await patient.send_text(to_chat(), TEXT)
 
     assert names == ["waha", "waha"]
 
@@ -945,5 +1033,5 @@ async def test_the_probe_stands_around_a_send(http: httpx.AsyncClient) -> None:
         wire = await stack.enter_async_context(saying(answer(201, {}), CLOSE))
         patient = HttpWhatsApp(http, wire.url, KEY, probe=note)
         for _ in range(2):
-            await patient.send_text(SESSION, CHAT, TEXT, None, None)
+            await patient.send_text(to_chat(), TEXT)
     assert points == ["before_upstream", "after_upstream", "before_upstream"]

@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from daemon.clients.waha import HttpWhatsApp
+from domain.campaign_ports import Send
 from domain.sending import Media, SendVerdict
 from localstack.clock import ManualClock
 from localstack.waha import IdShape, Trouble, TroubleKind, WahaSimulator
@@ -44,6 +45,10 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "boolean": bool,
 }
 Schema = Mapping[str, Any]
+
+
+def to_ann(message_id: str | None = None, call_ref: str | None = None) -> Send:
+    return Send("default", ANN, message_id, call_ref, lambda: True)
 
 
 @dataclass(frozen=True)
@@ -203,10 +208,10 @@ async def test_every_request_of_our_client_is_one_that_waha_knows(document: Docu
         ours = HttpWhatsApp(http, waha.url, KEY)
         state = await ours.session("default", "call-1")
         message_id = await ours.new_message_id("default", "call-1")
-        sent = [await ours.send_text("default", ANN, "Hé {Name} 🙂", message_id, "call-1")]
+        sent = [await ours.send_text(to_ann(message_id, "call-1"), "Hé {Name} 🙂")]
         for mime_type, name in (("image/png", "a.png"), ("video/mp4", "a.mp4"), ("application/pdf", "a.pdf")):
             media = Media(mime_type, name, base64.b64encode(b"a file").decode())
-            sent.append(await ours.send_media("default", ANN, "Look", media, "call-1"))
+            sent.append(await ours.send_media(to_ann(None, "call-1"), "Look", media))
         found = [await ours.was_sent("default", ANN, each, None) for each in (waha.accepted[0].id, "3EB0UNKNOWN")]
         accepted = [(message.chat_id, message.text, message.kind, message.call_ref) for message in waha.accepted]
 
@@ -228,10 +233,10 @@ async def test_every_shape_of_an_id_is_understood_by_our_client() -> None:
         told = []
         for shape in IdShape:
             waha.behaviour.id_shape = shape
-            told.append(await ours.send_text("default", ANN, "Hello", None, None))
+            told.append(await ours.send_text(to_ann(), "Hello"))
         for kind in (TroubleKind.EMPTY, TroubleKind.ODD_JSON):
             waha.script.add(Trouble(kind, times=1))
-            told.append(await ours.send_text("default", ANN, "Hello", None, None))
+            told.append(await ours.send_text(to_ann(), "Hello"))
 
     assert [answer.verdict for answer in told] == [SendVerdict.SENT] * 5
     sure = [answer.waha_id or "" for answer in told[:3]]

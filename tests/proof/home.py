@@ -172,10 +172,8 @@ class Home:
 
     def _tree(self) -> dict[str, Any]:
         tree = self.settings.model_dump(mode="json")
-        for section, name in (
-            *(("aws", "access_key_id"), ("aws", "secret_access_key")),
-            *(("database", "password"), ("waha", "api_key")),
-        ):
+        secrets = (("aws", "access_key_id"), ("aws", "secret_access_key"), ("database", "password"))
+        for section, name in (*secrets, ("slack", "webhook_url"), ("waha", "api_key")):
             secret = getattr(getattr(self.settings, section), name)
             tree[section][name] = secret.get_secret_value() if secret else None
         return tree

@@ -16,6 +16,7 @@ from daemon.settings_sources import dotted, leaves, variable
 from domain.errors import MessageError, RuleViolation
 from domain.messages import COMMANDS
 from domain.number import NumberRules
+from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
 from handlers.monitors import MonitorHandlers
 from handlers.routes import Families, routes
@@ -83,8 +84,9 @@ def test_every_type_is_documented() -> None:
     """Each type that robotd handles is in the README, and each command in the changelog."""
     nobody = cast("Any", None)
     checks, monitors = StatusCheckHandlers(nobody, nobody, nobody), MonitorHandlers(nobody, nobody)
-    campaigns = CampaignHandlers(nobody, nobody, NumberRules(), nobody)
-    families = Families(checks, SubscriptionHandlers(nobody, ()), monitors, campaigns)
+    campaigns = CampaignHandlers(nobody, nobody, NumberRules())
+    sending = CampaignSending(nobody, nobody, NumberRules(), nobody)
+    families = Families(checks, SubscriptionHandlers(nobody, ()), monitors, campaigns, sending)
     for message_type in routes(families):
         assert f"`{message_type}`" in page("README.md"), message_type
     for command in COMMANDS:

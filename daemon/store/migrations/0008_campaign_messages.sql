@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS campaign_message (
 ) {table_options};
 
 -- Test sends: the intent is committed before the send here too, under the id of the command that asked for it.
-CREATE TABLE IF NOT EXISTS campaign_test_send (
+CREATE TABLE IF NOT EXISTS campaign_trial_send (
     id VARCHAR(64) NOT NULL,
     campaign_id BIGINT NOT NULL,
     chat_id VARCHAR(64) NOT NULL,

@@ -88,7 +88,7 @@ async def test_a_commit_holds_inbox_state_results_and_timers_together(shelf: She
     assert counts == [1, 2, 1, 1, 1]
     (freed,) = shelf.freed
     ids = [row.id for row in freed.outbox]
-    assert (ids, freed.due_at_ms) == (sorted(ids), (MORNING_MS,))
+    assert (ids, freed.timers) == (sorted(ids), (("wish", MORNING_MS),))
     assert await shelf.books.seen(Delivered(), MESSAGE)
 
 

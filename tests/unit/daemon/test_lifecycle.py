@@ -75,7 +75,7 @@ def watched(sqs: HangingSqs, renewed: list[int], *, heals_at: int | None) -> Dae
     source = QueueSource("commands", "commands", 1, 30)
     dispatcher = cast("Dispatcher[Any]", None)
     consumer = Consumer(source, cast("Sqs", sqs), dispatcher, cast("Any", None), gate=gate, probe=unobserved)
-    parts = Parts((consumer,), cast("Timers", Idle()), cast("Relay", IdleRelay()), gate, nothing, renew, nothing)
+    parts = Parts((consumer,), (cast("Timers", Idle()),), cast("Relay", IdleRelay()), gate, nothing, renew, nothing)
     return Daemon(parts, drain_timeout_s=4.0, stalled_after_s=0.05, watch_every_s=0.1)
 
 

@@ -115,5 +115,14 @@ def test_any_text_is_read_or_refused_with_a_reason_and_always_identified(body: s
             refused.append(str(error))
     assert all(0 < len(reason) < 5000 for reason in refused)
     identity = identify(Delivered(body))
+    assert identity.reply_to is None or isinstance(identity.reply_to, str)
     assert all(len(each) <= 128 for each in (identity.type, identity.source, identity.id))
     assert identity.call_ref is None or len(identity.call_ref) <= 128
+
+
+def test_a_command_that_can_t_be_read_still_says_where_its_answer_goes() -> None:
+    """The robot and the queue as they stand in its data, if they are of the right kind."""
+    named = {"type": "t", "source": "s", "id": "1", "data": {"robotId": 7, "replyTo": "answers"}}
+    assert identify(Delivered(json.dumps(named))) == Identity("t", "s", "1", 7, None, "answers")
+    wrong = {"type": "t", "source": "s", "id": "1", "data": {"robotId": "7", "replyTo": ["answers"]}}
+    assert identify(Delivered(json.dumps(wrong))) == Identity("t", "s", "1")

@@ -7,7 +7,7 @@ from pydantic import SecretStr, ValidationError
 
 from daemon.settings import LoadedSettings, Settings, load_settings
 from daemon.settings_sources import SettingsError, leaves, variable
-from daemon.settings_values import MysqlServer, SqliteFile
+from daemon.settings_values import MysqlServer, SqliteFile, read_queue_names
 from domain.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -312,7 +312,8 @@ def test_the_example_file_is_right_with_every_line_in_use() -> None:
     Path("media").mkdir()
     loaded = load_settings(written(text), {})
     missing = {path for path, origin in loaded.origins.items() if origin.kind == "default"}
-    assert missing == {"aws.access_key_id", "aws.secret_access_key", "database.password", "waha.api_key"}
+    aws = {"aws.access_key_id", "aws.secret_access_key"}
+    assert missing == {*aws, "database.password", "waha.api_key", "slack.webhook_url"}
     defaults = Settings().campaigns.model_dump()
     unset = {name for name, value in defaults.items() if value is None}
     assert loaded.settings.campaigns.model_dump(exclude=unset) == Settings().campaigns.model_dump(exclude=unset)
@@ -335,3 +336,34 @@ def test_only_the_settings_read_the_environment() -> None:
             assert not re.search(r"getenv|environb|os\.environ\s*[.\[]|from os import[^\n]*environ", source), file
             holders |= {file.relative_to(ROOT).as_posix()} if "os.environ" in source else set()
     assert holders <= {"daemon/settings.py", "daemon/cli.py"}
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        ("answers, billing-answers", ""),
+        (" ", ""),
+        ("answers,", "names of queues with commas"),
+        ("https://sqs/answers", "names of queues with commas"),
+        ("answers, robotd-commands", "robotd-commands is one of robotd's own queues"),
+        ("status-queue-robotd-dlq", "one of robotd's own queues"),
+        ("robotd-timers-dlq", "one of robotd's own queues"),
+        ("robot-queue-61001", "or a robot's"),
+    ],
+)
+def test_answers_go_to_queues_of_others(names: str, problem: str) -> None:
+    """Names with commas between them; no queue that robotd reads or buries in, and none of a robot."""
+    if not problem:
+        loaded = load_settings(None, {"ROBOTD_QUEUES__REPLY_QUEUES": names})
+        assert read_queue_names(loaded.settings.queues.reply_queues) == set(re.findall("[a-z-]+", names))
+        return
+    (told,) = refused(ROBOTD_QUEUES__REPLY_QUEUES=names)
+    assert problem in told
+
+
+def test_a_prefix_that_is_a_url_hides_no_robot_from_the_check() -> None:
+    """The end of the URL is where robots' names begin."""
+    robots = {"ROBOTD_QUEUES__ROBOT_PREFIX": "https://sqs.example.com/1/robot-"}
+    (told,) = refused(ROBOTD_QUEUES__REPLY_QUEUES="robot-7", **robots)
+    assert "or a robot's" in told
+    assert load_settings(None, {"ROBOTD_QUEUES__REPLY_QUEUES": "answers", **robots}).settings.queues.reply_queues

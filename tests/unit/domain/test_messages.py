@@ -3,7 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from domain.messages import CreateStatusCheck, Envelope, error_result, problems_of, reply_id
+from daemon.delivery import Identity
+from domain.contact_messages import AddOptOut
+from domain.messages import CreateStatusCheck, Envelope, Result, error_result, problems_of, reply_id, result_to
 
 
 def refused(content: dict[str, object]) -> str:
@@ -64,5 +66,41 @@ def test_the_id_of_an_answer_belongs_to_its_question() -> None:
     """The same question, the same id; another source or id, another one; blanks can't be shifted between the two."""
     assert reply_id("a", "b") == reply_id("a", "b")
     assert len({reply_id("a", "b"), reply_id("b", "a"), reply_id("a", "c"), reply_id("ab", "")}) == 4
-    told = error_result(7, ("t", "a", "b"), "kind", "reason", "ref")
+    told = error_result(Identity(robot_id=7), ("t", "a", "b"), "kind", "reason", "ref")
+    assert told is not None
     assert (told.id, told.robot_id, told.type, told.call_ref) == (reply_id("a", "b"), 7, "error", "ref")
+
+
+def test_a_result_goes_to_one_place_or_is_none() -> None:
+    """To the robot where one is named, else to the queue; nobody named, no result; both or neither can't be made."""
+    queue = result_to(Identity(reply_to="answers"), "r-1", "t", {"x": 1}, "ref", link="/x")
+    assert queue == Result(None, "r-1", "t", "/x", {"x": 1}, "ref", "answers")
+    assert result_to(Identity(robot_id=7, reply_to="answers"), "r-1", "t", {}, None) == Result(7, "r-1", "t", "", {})
+    assert result_to(Identity(), "r-1", "t", {}, None) is None
+    assert error_result(Identity(), ("t", "a", "b"), "kind", "reason", None) is None
+    for robot_id, reply_to in ((None, None), (7, "answers")):
+        with pytest.raises(ValueError, match="either a robot or a reply queue"):
+            Result(robot_id, "r-1", "t", "", {}, None, reply_to)
+
+
+@pytest.mark.parametrize(
+    ("addressee", "problem"),
+    [
+        ({"replyTo": "answers-1_b"}, ""),
+        ({"robotId": 7}, ""),
+        ({"robotId": 7, "replyTo": "answers"}, "an answer goes to one place: name either robotId or replyTo"),
+        ({"replyTo": "https://queue"}, "replyTo: String should match pattern"),
+        ({"replyTo": ""}, "replyTo: String should match pattern"),
+        ({"replyTo": "q" * 81}, "replyTo: String should match pattern"),
+        ({"replyTo": 7}, "replyTo: Input should be a valid string"),
+    ],
+)
+def test_a_command_names_a_robot_or_a_queue(addressee: dict[str, object], problem: str) -> None:
+    """Not both, and a queue by its name alone."""
+    said = ""
+    try:
+        AddOptOut.model_validate({"phoneNumber": "999000000001", **addressee})
+    except ValidationError as error:
+        said = problems_of(error)
+    assert problem in said
+    assert bool(said) == bool(problem)

@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.monitor_days import MIDNIGHT
-from domain.sending_window import EVERY_DAY, MOST_EXCLUDED, SendingWindow, hour_ms, local_date, next_date_ms
+from domain.sending_window import (
+    EVERY_DAY,
+    MOST_EXCLUDED,
+    NEVER_MS,
+    BothOpen,
+    SendingWindow,
+    hour_ms,
+    local_date,
+    next_date_ms,
+)
 
 AMSTERDAM = "Europe/Amsterdam"
 WORKDAYS = frozenset({1, 2, 3, 4, 5})
@@ -186,3 +195,27 @@ def test_who_asks_later_never_hears_of_an_earlier_opening(opening: SendingWindow
     opens_ms = opening.next_open_ms(now_ms)
     assert opens_ms <= opening.next_open_ms(now_ms + later_ms)
     assert opens_ms < opening.closes_ms(now_ms) == opening.closes_ms(opens_ms)
+
+
+@settings(deadline=None, max_examples=60)
+@given(one=WINDOWS, other=WINDOWS, now_ms=INSTANTS)
+def test_two_windows_are_open_where_each_is(one: SendingWindow, other: SendingWindow, now_ms: int) -> None:
+    """The first instant that both allow, and no quarter of an hour before it; or none for years."""
+    both = BothOpen(one, other)
+    opens_ms = both.next_open_ms(now_ms)
+    if opens_ms == NEVER_MS:
+        return
+    assert opens_ms >= now_ms
+    assert one.next_open_ms(opens_ms) == other.next_open_ms(opens_ms) == opens_ms
+    assert opens_ms < both.closes_ms(now_ms) == min(one.closes_ms(opens_ms), other.closes_ms(opens_ms))
+    before = range(now_ms, min(opens_ms, now_ms + 5 * 86_400_000), 900_000)
+    assert not [at for at in before if one.next_open_ms(at) == other.next_open_ms(at) == at]
+
+
+def test_windows_that_never_meet_are_told_from_those_that_meet_late() -> None:
+    """Mondays and Tuesdays never do; the first of a row of excluded days comes."""
+    monday, tuesday = SendingWindow(weekdays=frozenset({1})), SendingWindow(weekdays=frozenset({2}))
+    assert BothOpen(monday, tuesday).next_open_ms(ms("2025-11-25T00:00")) == NEVER_MS
+    assert BothOpen(monday, tuesday).closes_ms(ms("2025-11-25T00:00")) == NEVER_MS
+    shut = SendingWindow(excluded=frozenset(date(2025, 11, 25) + timedelta(days=day) for day in range(400)))
+    assert utc(BothOpen(monday, shut).next_open_ms(ms("2025-11-25T00:00"))) == "2027-01-04T00:00"

@@ -7,8 +7,6 @@ from typing import cast
 
 import pytest
 
-from domain.campaign_ports import Campaigns
-from domain.contact_ports import Contacts
 from domain.errors import RuleViolation
 from domain.messages import CloseMonitor, EndOfMonitorWindow, MegazordEvent, OpenMonitor, PostAlarm, Result
 from domain.monitor import Action, EndedWindow, MonitorPhase, MonitorSession, Rule, WindowEnd
@@ -20,6 +18,7 @@ from domain.status_check import Event
 from domain.wire import iso
 from handlers.monitors import OPEN, WINDOW, MonitorHandlers
 from handlers.subscriptions import RELEASE
+from tests.collected import Elsewhere
 from tests.monitors import ALARM_EVENT, EVENT, SESSION, at
 
 RULE = Rule(
@@ -82,7 +81,7 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Collected:
+class Collected(Elsewhere):
     """A unit of work that only collects."""
 
     kept: Kept
@@ -107,14 +106,6 @@ class Collected:
     @property
     def monitors(self) -> Monitors:
         return self.kept
-
-    @property
-    def campaigns(self) -> Campaigns:
-        return cast("Campaigns", None)
-
-    @property
-    def contacts(self) -> Contacts:
-        return cast("Contacts", None)
 
     async def still_ours(self) -> None:
         raise AssertionError("nothing here is unrepeatable")

@@ -4,8 +4,10 @@ from typing import Any, cast
 
 import pytest
 
+from domain.alerts import POST, QUIET
 from domain.number import NumberRules
 from handlers.campaign_changes import HEAL, START, STEP
+from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
 from handlers.monitors import ALARM, CLOSE, OPEN, WINDOW, MonitorHandlers
 from handlers.routes import Families, Origin, routes
@@ -17,7 +19,8 @@ FAMILIES = Families(
     StatusCheckHandlers(NOBODY, NOBODY, NOBODY),
     SubscriptionHandlers(NOBODY, ()),
     MonitorHandlers(NOBODY, NOBODY),
-    CampaignHandlers(NOBODY, NOBODY, NumberRules(), NOBODY),
+    CampaignHandlers(NOBODY, NOBODY, NumberRules()),
+    CampaignSending(NOBODY, NOBODY, NumberRules(), NOBODY),
 )
 TABLE = routes(FAMILIES)
 
@@ -45,15 +48,22 @@ def test_every_type_names_its_handler_as_people_find_it() -> None:
         "campaign.preview": "CampaignHandlers.preview",
         "campaign.retry": "CampaignHandlers.retry",
         "campaign.start": "CampaignHandlers.start",
-        "campaign.step": "CampaignHandlers.step",
+        "campaign.test-send": "CampaignSending.test_send",
+        "campaign.step": "CampaignSending.step",
         "campaign.heal": "CampaignHandlers.heal",
+        "campaign.progress": "CampaignHandlers.progress",
         "contacts.import": "ContactHandlers.import_rows",
         "opt-out.add": "ContactHandlers.opt_out",
+        "alert.post": "AlertHandlers.post",
+        "alert.quiet": "AlertHandlers.quiet",
         "megazord.event": "SubscriptionHandlers.event",
     }
 
 
-@pytest.mark.parametrize("timer_type", [END, RELEASE, ROLL_CALL, OPEN, WINDOW, ALARM, CLOSE, START, STEP, HEAL])
+TIMERS = (END, RELEASE, ROLL_CALL, OPEN, WINDOW, ALARM, CLOSE, START, STEP, HEAL, POST, QUIET)
+
+
+@pytest.mark.parametrize("timer_type", TIMERS)
 def test_the_timers_that_handlers_schedule_have_a_route(timer_type: str) -> None:
     """And nobody can send one of them as a command."""
     assert TABLE[timer_type].origin is Origin.TIMER
