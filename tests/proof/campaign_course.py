@@ -31,9 +31,10 @@ class Course:
     steps: Sequence[Step]
     sends: Sequence[int]
 
-    def before_send(self, number: int) -> Step:
-        """The last point before the `number`-th send is made: its intent is committed."""
-        return self.steps[self.sends[number] - 1]
+    def around(self, number: int) -> Sequence[Step]:
+        """Three steps: the intent of the `number`-th send is committed, it is about to be made, it is answered."""
+        at = self.sends[number]
+        return self.steps[at - 1 : at + 2]
 
     def about(self, number: int) -> Sequence[Step]:
         """Every step from the one that makes the `number`-th send to the one that makes the next."""

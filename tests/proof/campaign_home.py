@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from daemon.clock import SystemClock
-from daemon.settings_campaigns import CampaignSettings
 from daemon.store.mysql import MysqlAddress
 from domain.wire import iso
 from localstack.waha import WahaSimulator
@@ -25,11 +24,13 @@ from tests.proof.nursery import BOUND_S, Child, Nursery, within
 from tests.world import command
 
 USER, LIST = "user-1", "Spring"
-LATE_S = 1.0  # nothing that this WAHA is asked for happens later than that, so what it denies after GRACE_S is denied
+LATE_S = 1.0  # nothing that WAHA is asked for happens later than that, so what it denies after GRACE_S is denied
 GRACE_S = 2.5
+NO_GRACE_S = 0.3  # where WAHA is never late
 OVER = ("Completed", "Failed", "Cancelled")
 PICTURE = "picture.png"
 _LOOK_S, _STILL_S = 0.05, 0.3
+_SEASON_MS = 90 * 86_400_000
 _PACE: Mapping[str, object] = {
     "gap_min_s": 0,
     "gap_max_s": 0.02,
@@ -180,6 +181,12 @@ class Mailroom:
         self.letters.append(twin)
         return twin
 
+    def remember_older_texts(self, letter: Letter, *numbers: int) -> None:
+        """Let these chats reach back: only of such a one can WAHA deny that it has a message."""
+        for number in numbers:
+            at_ms = round(time.time() * 1000) - _SEASON_MS
+            self.waha.remember(letter.session, chat(number), "an older text", at_ms)
+
     def create(self, letter: Letter, *, after_s: float = 0, copies: int = 1) -> None:
         """Ask for a campaign, `copies` times by one id."""
         body = letter.create_command(self.list_id, after_s, id=f"create-{letter.number}")
@@ -190,6 +197,11 @@ class Mailroom:
         """Its row."""
         (row,) = self.home.tables.dicts(f"campaign WHERE robot_id = {letter.robot_id}")
         return row
+
+    def ledger(self, letter: Letter) -> list[dict[str, Any]]:
+        """The rows of its recipients, in order."""
+        where = f"campaign_id = {self.campaign(letter)['id']}"
+        return self.home.tables.dicts(f"campaign_recipient WHERE {where} ORDER BY position")
 
     def is_so(self, letter: Letter, what: str) -> bool:
         """Whether its row is there and so."""
@@ -235,6 +247,11 @@ class Mailroom:
         )
         return [(session, chat_id) for session, chat_id in rows]
 
+    async def frozen(self, child: Child) -> None:
+        """A daemon stops by itself, without an end: note to whom it was about to send."""
+        await within(BOUND_S, child.hit)
+        self.doubted |= set(self.intents())
+
     async def start_again(self, armed: Armed | None = None) -> Child:
         """A daemon after one that was killed, when all claims of the dead one are over."""
         self.home.pass_time()
@@ -249,23 +266,21 @@ class Mailroom:
         return str(self.home.leftovers())
 
 
-def _sections(waha: WahaSimulator, api_key: str, folder: Path) -> dict[str, dict[str, Any]]:
+def _sections(waha: WahaSimulator, api_key: str, folder: Path, grace_s: float) -> dict[str, dict[str, Any]]:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PICTURE).write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
-    campaigns = {**_PACE, "media_folder": folder}
-    if "doubt_grace_s" in CampaignSettings.model_fields:
-        campaigns["doubt_grace_s"] = GRACE_S
+    campaigns = {**_PACE, "media_folder": folder, "doubt_grace_s": grace_s}
     patience = {"connect_timeout_s": 2, "timeout_s": 2, "send_timeout_s": 10, "media_timeout_s": 10}
     return {"waha": {"base_url": waha.url, "api_key": api_key, **patience}, "campaigns": campaigns}
 
 
 @asynccontextmanager
 async def mailroom(
-    place: Path | MysqlAddress, folder: Path, nursery: Nursery, *, engine: str = "NOWEB"
+    place: Path | MysqlAddress, folder: Path, nursery: Nursery, *, engine: str = "NOWEB", grace_s: float = GRACE_S
 ) -> AsyncIterator[Mailroom]:
     """A world with a WAHA of this engine; no daemon runs in it yet."""
     api_key = secrets.token_hex(8)
     async with WahaSimulator(SystemClock(), api_key=api_key, engine=engine) as waha:
-        sections = _sections(waha, api_key, folder / "media")
+        sections = _sections(waha, api_key, folder / "media", grace_s)
         async with home(place, folder, nursery, waha=waha, sections=sections) as opened:
             yield Mailroom(opened, waha)

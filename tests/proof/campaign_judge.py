@@ -69,14 +69,13 @@ class Judge:
 
     def _facts(self, letter: Letter) -> Facts:
         room = self.room
-        campaign = room.campaign(letter)
         struck = [
             (chat_id, trouble) for chat_id, trouble in room.waha.script.struck if trouble.session == letter.session
         ]
         refused = {chat_id for chat_id, trouble in struck if trouble.kind in REFUSING}
         return Facts(
             letter=letter,
-            rows=room.home.tables.dicts(f"campaign_recipient WHERE campaign_id = {campaign['id']} ORDER BY position"),
+            rows=room.ledger(letter),
             accepted=Counter(each.chat_id for each in room.waha.accepted if each.text.endswith(letter.ending)),
             refused=refused,
             lied_about={chat_id for chat_id, trouble in struck if trouble.kind in REFUSING and trouble.is_accepted},

@@ -5,7 +5,6 @@ by an engine's error. Whoever hangs is let go in time; a session that stopped wo
 """
 
 import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,10 +13,9 @@ from localstack.waha import IdShape
 from localstack.waha_answers import NOT_WORKING
 from localstack.waha_records import WORKING
 from localstack.waha_script import Trouble, TroubleKind
-from tests.proof.campaign_home import LATE_S, Letter, Mailroom, chat
+from tests.proof.campaign_home import LATE_S, Letter, Mailroom
 
 ENGINES = ("NOWEB", "NOWEB", "GOWS", "WEBJS")
-SEASON_MS = 90 * 86_400_000
 Rule = Trouble | Fault
 _STOPS = ("STOPPED", "FAILED", "SCAN_QR_CODE")
 _WORST = 10
@@ -52,10 +50,8 @@ class Weather:
         waha.behaviour.unknown_message_status = chance.choice((404, 200, 500))
         waha.behaviour.no_new_ids_status = chance.choice((501, 404, 422))
         waha.behaviour.id_shape = chance.choice(tuple(IdShape))
-        for number in letter.people:
-            if chance.random() < 0.5:  # only of a chat that reaches back can WAHA deny that it has a message
-                at_ms = round(time.time() * 1000) - SEASON_MS
-                waha.remember(letter.session, chat(number), "an older letter", at_ms)
+        some = [number for number in letter.people if chance.random() < 0.5]
+        self.room.remember_older_texts(letter, *some)
 
     def _trouble(self, letter: Letter, kind: TroubleKind, when: When = When.BEFORE, text: str | None = None) -> Trouble:
         skip = self.chance.randrange(len(letter.people))

@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from tests.mariadb import MariaDb
 from tests.proof.campaign_course import Course, Step, undisturbed
-from tests.proof.campaign_home import Mailroom, mailroom
+from tests.proof.campaign_home import NO_GRACE_S, Mailroom, mailroom
 from tests.proof.campaign_judge import Judge
 from tests.proof.child import SIGKILL, Armed
 from tests.proof.nursery import Nursery, nursery
@@ -80,7 +80,7 @@ class Strikes:
     async def _lane(self) -> None:
         while self.left:
             place = self.places.new()
-            async with mailroom(place, self.places.home, self.children) as room:
+            async with mailroom(place, self.places.home, self.children, grace_s=NO_GRACE_S) as room:
                 people = await room.with_people(CONTACTS)
                 await room.kill(room.home.child)
                 while self.left and await self._is_well(room, people, self.left.popleft()):
@@ -97,6 +97,7 @@ class Strikes:
     async def _strike(self, room: Mailroom, people: tuple[int, ...], step: Step) -> list[str]:
         killed = await room.start_again(Armed(step.point, SIGKILL, step.hit))
         letter = room.new_letter(people)
+        room.remember_older_texts(letter, *people[::2])
         room.create(letter)
         await room.until(lambda: killed.ended.is_set() or room.is_done(letter), f"killed at {step}")
         if not killed.ended.is_set():
@@ -129,7 +130,7 @@ async def test_a_daemon_that_is_killed_at_any_step_of_a_campaign_sends_nothing_t
     places: Places, children: Nursery
 ) -> None:
     """WAHA has each contact at most once, the ledger everybody, and each doubt is one that the kill left."""
-    async with mailroom(places.new(), places.home, children) as room:
+    async with mailroom(places.new(), places.home, children, grace_s=NO_GRACE_S) as room:
         people = await room.with_people(CONTACTS)
         await room.kill(room.home.child)
         course = await undisturbed(room, people)
