@@ -24,8 +24,8 @@ from tests.proof.nursery import BOUND_S, Child, Nursery, within
 from tests.world import command
 
 USER, LIST = "user-1", "Spring"
-LATE_S = 1.0  # nothing that WAHA is asked for happens later than that, so what it denies after GRACE_S is denied
-GRACE_S = 2.5
+LATE_S = 2.0  # nothing that WAHA is asked for happens later than that, so what it denies after GRACE_S is denied
+GRACE_S = 4.0
 NO_GRACE_S = 0.3  # where WAHA is never late
 OVER = ("Completed", "Failed", "Cancelled")
 PICTURE = "picture.png"

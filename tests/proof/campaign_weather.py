@@ -45,7 +45,7 @@ class Weather:
 
     def _make_lookups_odd(self, letter: Letter) -> None:
         waha, chance = self.room.waha, self.chance
-        waha.records.lookup_lag_ms = chance.choice((0, 0, 200, round(LATE_S * 900)))
+        waha.records.lookup_lag_ms = chance.choice((0, 0, 200, round(LATE_S * 800)))
         waha.behaviour.has_store = chance.random() > 0.15
         waha.behaviour.unknown_message_status = chance.choice((404, 200, 500))
         waha.behaviour.no_new_ids_status = chance.choice((501, 404, 422))
@@ -65,7 +65,7 @@ class Weather:
         """The connection of one send."""
         route = "sendImage" if letter.has_picture else "sendText"
         skip = self.chance.randrange(len(letter.people))
-        return Fault(kind, route, self.chance.choice(tuple(When)), times=1, skip=skip, delay_ms=round(LATE_S * 300))
+        return Fault(kind, route, self.chance.choice(tuple(When)), times=1, skip=skip, delay_ms=300)
 
     def of_a_question(self, kind: FaultKind, routes: Sequence[str]) -> Fault:
         """One or a few questions in a row."""
@@ -83,7 +83,8 @@ class Weather:
         faults = self.room.waha.faults
         while True:
             await faults.until(lambda: faults.hanging > 0)
-            await self.room.pause_for(self.chance.uniform(0.05, LATE_S * 0.8))
+            is_long = self.chance.random() < 0.5  # long enough for an heir to have looked before it is carried out
+            await self.room.pause_for(self.chance.uniform(0.5, 0.8) * LATE_S if is_long else 0.1)
             faults.release()
 
     async def mend_sessions(self) -> None:

@@ -10,20 +10,23 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
 
+from localstack.faults import Fault, FaultKind
 from tests.mariadb import MariaDb
 from tests.proof.campaign_course import Course, Step, undisturbed
-from tests.proof.campaign_home import NO_GRACE_S, Mailroom, mailroom
+from tests.proof.campaign_home import NO_GRACE_S, Mailroom, chat, mailroom
 from tests.proof.campaign_judge import Judge
 from tests.proof.child import SIGKILL, Armed
 from tests.proof.nursery import Nursery, nursery
 from tests.proof.proof_amounts import FULL, SEED, dice
 
 SQLITE, MARIADB = "sqlite", "mariadb"
-CONTACTS = 20
+CONTACTS, FEW = 20, 5
+PATIENT_S = 6.0  # long enough for an heir to look first
 LANES = 3
 SAMPLE = 4  # drawn by chance, besides one for every point
 pytestmark = pytest.mark.xdist_group("campaigns killed")
@@ -141,3 +144,25 @@ async def test_a_daemon_that_is_killed_at_any_step_of_a_campaign_sends_nothing_t
     assert strikes.found == [], f"{told}:\n" + "\n".join(strikes.found)
     # How results fall into batches is nobody's promise, so the last batch may not come about.
     assert len(strikes.missed) <= 1 + len(steps) // 50, f"{told}; never reached: {strikes.missed}"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_send_that_is_carried_out_after_its_sender_was_killed_is_not_made_again(
+    places: Places, children: Nursery
+) -> None:
+    """WAHA denies the message when the heir looks for it first, and sends it later: it is found, and sent once."""
+    async with mailroom(places.new(), places.home, children, grace_s=PATIENT_S) as room:
+        people = await room.with_people(FEW)
+        faults, letter = room.waha.faults, room.new_letter(people)
+        room.remember_older_texts(letter, *people)
+        faults.add(Fault(FaultKind.HANG, "sendText", times=1, skip=FEW // 2))
+        room.create(letter)
+        await faults.until(lambda: faults.hanging == 1)
+        await room.kill(room.home.child)
+        await room.start_again()
+        looked_up = f"/chats/{quote(chat(people[FEW // 2]), safe='')}/messages?"
+        await room.until(lambda: any(looked_up in each.path for each in room.waha.requests), "the heir has looked")
+        faults.release()
+        await room.settle(letter)
+        assert Judge(room, lookups_work=True).violations(letter) == []
+        assert [row["state"] for row in room.ledger(letter)] == ["SENT"] * FEW
