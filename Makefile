@@ -12,6 +12,7 @@ WORKERS ?= 2
 TIMED := $(patsubst %,tests/unit/domain/test_%.py,expression_bounds expression_hostile expression_tricks template_hostile)
 # Handlers that are tested where they meet the database.
 MEETING := $(patsubst %,tests/integration/test_%.py,campaigns contacts)
+SCALES ?= ten_thousand_checks two_thousand_campaigns
 OTHERS := $(filter-out tests/unit/ tests/__pycache__/,$(wildcard tests/*/))
 SOURCES := domain handlers daemon localstack tests
 unexport PYTHONDONTWRITEBYTECODE
@@ -70,9 +71,10 @@ coverage: $(STAMP) system ## how much of domain and handlers the tests reach; le
 
 check: lint types arch test ## what CI runs: lint, types, rooms, tests
 
-scale: $(STAMP) system ## ten thousand open checks and a hundred thousand events: a quarter of an hour on each engine
+# Alone on the machine: checks a quarter of an hour on each engine, campaigns forty minutes.
+scale: $(STAMP) system ## ten thousand open checks with a hundred thousand events; two thousand campaigns at once
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
-	ROBOTD_TEST_SCALE=full $(BIN)/python -m pytest -n 0 -s tests/e2e/test_ten_thousand_checks.py
+	ROBOTD_TEST_SCALE=full $(BIN)/python -m pytest -n 0 -s $(SCALES:%=tests/e2e/test_%.py)
 
 prove: $(STAMP) system ## kill -9 and chaos at full amounts; SEED= repeats a run
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
@@ -95,8 +97,9 @@ types: $(STAMP) ## mypy strict on source and tests
 arch: $(STAMP) ## the rooms and who may import whom
 	@$(BIN)/lint-imports --no-logo >.venv/arch.txt || { cat .venv/arch.txt; exit 1; }
 
-bench: $(STAMP) system ## messages/s and CPU against a bare loop, in one run
+bench: $(STAMP) system ## messages/s, sends/s and CPU against bare loops, in one run
 	@$(BIN)/python -m tests.bench.spine
+	@$(BIN)/python -m tests.bench.campaigns
 	@$(BIN)/python tests/bench/store_rate.py
 	@$(BIN)/python tests/bench/expressions_cost.py
 

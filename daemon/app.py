@@ -97,33 +97,37 @@ async def build(settings: Settings, outside: Outside | None = None) -> AsyncIter
         watch = TemplateWatch(settings.templates.folder, templates, gate, every_s=settings.templates.reload_every_s)
         await watch.begin()
         sqs = await stack.enter_async_context(open_sqs(settings))
-        neighbours = [await stack.enter_async_context(_http()) for _ in ("megazord", "micro-managers")]
-        neighbours += [await stack.enter_async_context(_http(limits)) for limits in _waha_limits(settings)]
-        neighbours.append(await stack.enter_async_context(_http()))  # Slack
+        neighbours = [await stack.enter_async_context(_http()) for _ in ("megazord", "micro-managers", "slack")]
+        to_waha = [await stack.enter_async_context(transport) for transport in _waha_transports(settings)]
         base = Base(settings, outside, database, sqs, gate, RowIds())
         rules = FileMonitors(settings.monitors.file)
         rules.look()
-        yield _daemon(base, _families(base, neighbours, templates, rules), rules, watch)
+        yield _daemon(base, _families(base, neighbours, to_waha, templates, rules), rules, watch)
 
 
-def _waha_limits(settings: Settings) -> tuple[httpx.Limits, httpx.Limits]:
+def _waha_transports(settings: Settings) -> list[httpx.AsyncHTTPTransport]:
     """For questions, two at a time before each send, and for sends, which never use a connection again."""
     at_once = settings.campaigns.max_in_flight
     # Shorter than the 5 s after which Node closes what is idle.
     questions = httpx.Limits(max_connections=2 * at_once, max_keepalive_connections=2 * at_once, keepalive_expiry=4)
-    return questions, httpx.Limits(max_connections=at_once, max_keepalive_connections=0)
+    sends = httpx.Limits(max_connections=at_once, max_keepalive_connections=0)
+    return [httpx.AsyncHTTPTransport(limits=limits, trust_env=False) for limits in (questions, sends)]
 
 
-def _http(limits: httpx.Limits = _HTTP_LIMITS) -> httpx.AsyncClient:
+def _http() -> httpx.AsyncClient:
     """A client of one neighbour: one that hangs must not hold the connections of another."""
-    return httpx.AsyncClient(trust_env=False, limits=limits)
+    return httpx.AsyncClient(trust_env=False, limits=_HTTP_LIMITS)
 
 
 def _families(
-    base: Base, neighbours: Sequence[httpx.AsyncClient], templates: TemplateLibrary, rules: FileMonitors
+    base: Base,
+    neighbours: Sequence[httpx.AsyncClient],
+    to_waha: Sequence[httpx.AsyncHTTPTransport],
+    templates: TemplateLibrary,
+    rules: FileMonitors,
 ) -> Families:
     settings, probe = base.settings, base.outside.probe
-    for_megazord, for_managers, *for_waha, for_slack = neighbours
+    for_megazord, for_managers, for_slack = neighbours
     megazord = HttpMegazord(
         for_megazord,
         settings.megazord.base_url,
@@ -144,7 +148,7 @@ def _families(
     listeners = (checks, monitors)
     subscriptions = SubscriptionHandlers(megazord, listeners, settings.megazord.roll_call_event)
     alerts = AlertHandlers(_slack(base, for_slack))
-    return Families(checks, subscriptions, monitors, *_campaigns(base, for_waha), alerts=alerts)
+    return Families(checks, subscriptions, monitors, *_campaigns(base, to_waha), alerts=alerts)
 
 
 def _slack(base: Base, http: httpx.AsyncClient) -> HttpSlack | None:
@@ -155,7 +159,7 @@ def _slack(base: Base, http: httpx.AsyncClient) -> HttpSlack | None:
     return HttpSlack(http, url, timeout_s=slack.timeout_s, probe=base.outside.probe, heard=heard)
 
 
-def _campaigns(base: Base, http: Sequence[httpx.AsyncClient]) -> tuple[CampaignHandlers, CampaignSending]:
+def _campaigns(base: Base, http: Sequence[httpx.AsyncHTTPTransport]) -> tuple[CampaignHandlers, CampaignSending]:
     settings, whatsapp, media = (
         base.settings.campaigns,
         _whatsapp(base, http),
@@ -170,7 +174,7 @@ def _campaigns(base: Base, http: Sequence[httpx.AsyncClient]) -> tuple[CampaignH
     return campaigns, CampaignSending(whatsapp, media, rules, random.random, grace_ms)
 
 
-def _whatsapp(base: Base, http: Sequence[httpx.AsyncClient]) -> HttpWhatsApp | None:
+def _whatsapp(base: Base, http: Sequence[httpx.AsyncHTTPTransport]) -> HttpWhatsApp | None:
     waha = base.settings.waha
     if waha.base_url is None:
         return None

@@ -1,6 +1,6 @@
 """A WhatsApp number as campaigns meet it: its pace and its breaker, read from one row and written back to it."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from domain.number_breaker import (
@@ -60,12 +60,12 @@ class Number:
     @property
     def pace_row(self) -> JsonObject:
         """For its row."""
-        return {**asdict(self.pace), "chance": self.chance}
+        return {**_flat(self.pace), "chance": self.chance}
 
     @property
     def breaker_row(self) -> JsonObject:
         """For its row."""
-        return asdict(self.breaker)
+        return _flat(self.breaker)
 
     @property
     def stop(self) -> Stop | None:
@@ -116,3 +116,11 @@ class Number:
 
     def _judged(self, judged: Judged) -> "Number":
         return replace(self, breaker=judged.state, decision=judged.decision)
+
+
+def _flat(row: NumberPace | BreakerState) -> JsonObject:
+    """Its fields: both are flat, and `asdict` would copy each of them deeply, twice for each message."""
+    return {name: getattr(row, name) for name in _NAMES[type(row)]}
+
+
+_NAMES = {kind: tuple(one.name for one in fields(kind)) for kind in (NumberPace, BreakerState)}

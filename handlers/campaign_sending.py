@@ -41,12 +41,13 @@ _SURELY_NOT = "a crash came before the send: the messenger does not have it"
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A send and its answer. `is_last`: after it nobody is left, and nothing is in doubt."""
+    """A send and its answer at `at_ms`. `is_last`: after it nobody is left, and nothing is in doubt."""
 
     campaign: Campaign
     recipient: Recipient
     answer: SendAnswer
     is_last: bool
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class CampaignSending:
         await uow.commit_now()
         answer = await self._deliver(campaign, recipient, media, uow)
         is_last = to_do.is_last and not to_do.doubtful
-        return await self._answered(Sent(campaign, recipient, answer, is_last), number.saved(), uow)
+        return await self._answered(Sent(campaign, recipient, answer, is_last, uow.present_ms), number.saved(), uow)
 
     async def _media(self, campaign: Campaign) -> Media | None:
         return None if campaign.media_file is None else await self.media.read(campaign.owner, campaign.media_file)
@@ -164,39 +165,32 @@ class CampaignSending:
 
     async def _answered(self, sent: "Sent", number: Number, uow: UnitOfWork) -> Outcome:
         """Usually all of it is one commit. If another writer was first, what can't be learnt again is saved alone."""
-        campaign, recipient, answer = sent.campaign, sent.recipient, sent.answer
+        campaign, recipient, answer, now_ms = sent.campaign, sent.recipient, sent.answer, sent.at_ms
 
         async def keep() -> None:
             await self._keep(sent, uow)
 
-        number = number.answered(answer, recipient.chat_id, uow.present_ms)
+        number = number.answered(answer, recipient.chat_id, now_ms)
         if number.stop is not None:
             return await self._stop(sent, (await self._keep(sent, uow)).stop, uow)
         uow.salvage(keep)
-        uow.campaigns.settle(self._settled(sent, uow), campaign.session)
+        uow.campaigns.settle(_settled(sent), campaign.session)
         save_number(campaign.session, number, uow)
         if answer.verdict is SendVerdict.NOT_SENT:
-            uow.schedule(step_timer(campaign, number.next_send(uow.present_ms, campaign.window)[0]))
+            uow.schedule(step_timer(campaign, number.next_send(now_ms, campaign.window)[0]))
             return Done(f"contact {recipient.position} was not sent to: {answer.code}")
-        next_at_ms = uow.present_ms if sent.is_last else number.next_send(uow.present_ms, campaign.window)[0]
+        next_at_ms = now_ms if sent.is_last else number.next_send(now_ms, campaign.window)[0]
         return handled(campaign, recipient, next_at_ms, uow)
-
-    def _settled(self, sent: "Sent", uow: UnitOfWork) -> Recipient:
-        """Nobody knows, but it can be looked up: then it stays an intent until that is done."""
-        recipient, answer = sent.recipient, sent.answer
-        if answer.verdict is SendVerdict.UNKNOWN and recipient.message_id is not None:
-            return recipient.unanswered(answer)
-        return recipient.answered(answer, uow.present_ms)
 
     async def _keep(self, sent: "Sent", uow: UnitOfWork) -> Number:
         """Write down what can't be learnt again, whatever others did to the campaign and its number meanwhile."""
         session = sent.campaign.session
-        uow.campaigns.settle(self._settled(sent, uow), session)
+        uow.campaigns.settle(_settled(sent), session)
         with suppress(Conflict):  # it was given up meanwhile, and was not sent: it stays given up
             await uow.commit_now()
         for _ in range(_RACES):
             number = number_of(self.rules, await uow.campaigns.pace(session))
-            number = number.answered(sent.answer, sent.recipient.chat_id, uow.present_ms)
+            number = number.answered(sent.answer, sent.recipient.chat_id, sent.at_ms)
             save_number(session, number, uow)
             with suppress(Conflict):
                 await uow.commit_now()
@@ -210,7 +204,7 @@ class CampaignSending:
         if current is None or current.status is not CampaignStatus.RUNNING:
             return Done(f"{what}; then it was {current and current.status}")
         if stop is None:
-            uow.schedule(step_timer(current, uow.present_ms))
+            uow.schedule(step_timer(current, sent.at_ms))
             return Done(what)
         position = sent.recipient.position + (sent.answer.verdict is not SendVerdict.NOT_SENT)
         return await paused(current, stop, position, uow)
@@ -280,3 +274,10 @@ _ENDS = (SendVerdict.SENT, SendVerdict.FAILED, SendVerdict.UNKNOWN)
 def _waits(campaign: Campaign, until_ms: int, because: str, uow: UnitOfWork) -> Outcome:
     uow.schedule(step_timer(campaign, until_ms))
     return Done(f"waits: {because}")
+
+
+def _settled(sent: Sent) -> Recipient:
+    """Where nobody knows, but it can be looked up, it stays an intent until that is done."""
+    if sent.answer.verdict is SendVerdict.UNKNOWN and sent.recipient.message_id is not None:
+        return sent.recipient.unanswered(sent.answer)
+    return sent.recipient.answered(sent.answer, sent.at_ms)

@@ -64,6 +64,7 @@ class WahaControl:
             web.post(f"{CONTROL}/numbers", self._guarded(self._add_number)),
             web.post(f"{CONTROL}/acks", self._guarded(self._set_ack)),
             web.get(f"{CONTROL}/accepted", self._show_accepted),
+            web.get(f"{CONTROL}/counts", self._show_counts),
         ]
 
     def _guarded(self, change: Callable[[str, bytes], None]) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -107,5 +108,14 @@ class WahaControl:
         body = _Ack.model_validate_json(raw)
         self._records.set_ack(body.id, body.ack)
 
-    async def _show_accepted(self, _request: web.Request) -> web.Response:
-        return web.json_response([asdict(message) for message in self._records.accepted])
+    async def _show_accepted(self, request: web.Request) -> web.Response:
+        """All of them, or `count` from number `from` on: hundreds of thousands would be too much for one answer."""
+        try:
+            first = int(request.query.get("from", "0"))
+            count = int(request.query.get("count", len(self._records.accepted)))
+        except ValueError as error:
+            return refusal(400, str(error))
+        return web.json_response([asdict(message) for message in self._records.accepted[first : first + count]])
+
+    async def _show_counts(self, _request: web.Request) -> web.Response:
+        return web.json_response({"accepted": len(self._records.accepted)})

@@ -41,11 +41,11 @@ class HttpWhatsApp:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        http: httpx.AsyncBaseTransport,
         base_url: str,
         api_key: str | None = None,
         *,
-        sends: httpx.AsyncClient | None = None,
+        sends: httpx.AsyncBaseTransport | None = None,
         patience: Patience = _ANY_PATIENCE,
         probe: Probe = unobserved,
         heard: Callable[[str], None] = unheard,

@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any  # what httpx takes as extensions
 
 import httpx
@@ -98,7 +99,7 @@ class _TooLate(Exception):  # noqa: N818  what was found, not a fault
 class _Own:
     """What a send and a question don't have in common."""
 
-    http: httpx.AsyncClient
+    http: httpx.AsyncBaseTransport
     headers: Mapping[str, str] = field(default_factory=dict)
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
@@ -106,6 +107,7 @@ class _Own:
 class Gateway:
     """WAHA at one address, under one key.
 
+    It goes by httpx's transports, not by its client: no cookies, redirects or logins.
     A send has a connection of its own: one that WAHA closes in the moment in which it is used again would leave a
     message of which nobody knows whether it was sent, and Node closes idle ones after 5 s. Questions may share theirs
     if sends go by a client of their own, `sends`: an idle connection of a question is never used for a send.
@@ -113,12 +115,12 @@ class Gateway:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        http: httpx.AsyncBaseTransport,
         base_url: str,
         api_key: str | None,
         *,
         connect_s: float,
-        sends: httpx.AsyncClient | None = None,
+        sends: httpx.AsyncBaseTransport | None = None,
         probe: Probe = unobserved,
         heard: Callable[[str], None] = unheard,
     ) -> None:
@@ -127,7 +129,7 @@ class Gateway:
         self._http = http
         self._sends = sends or http
         self._base_url = base_url.rstrip("/")
-        self._own_headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        self._own_headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "robotd"}
         if sends is None:
             self._own_headers["Connection"] = "close"
         if api_key:
@@ -175,11 +177,11 @@ class Gateway:
             await asyncio.sleep(pause_s)
         raise AssertionError("unreachable: the last attempt returns")
 
-    async def _once(self, http: httpx.AsyncClient, asked: httpx.Request, read_s: float) -> Heard:
+    async def _once(self, http: httpx.AsyncBaseTransport, asked: httpx.Request, read_s: float) -> Heard:
         try:
             # Waiting for a connection, connecting and TLS have a limit each; this one is for answers that drip.
             async with asyncio.timeout(3 * self._connect_s + read_s):
-                response = await http.send(asked, stream=True, follow_redirects=False)
+                response = await http.handle_async_request(asked)
         except _TooLate:
             return Silence(TOO_LATE, "it came to sending too late: others may have taken it over", was_asked=False)
         except _NEVER_ASKED as error:
@@ -203,19 +205,19 @@ class Gateway:
         if request.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(request.body).encode("ascii")  # escaped: half a surrogate pair must not raise
-        timeout = httpx.Timeout(read_s, connect=self._connect_s, pool=self._connect_s)
+        limits = {"connect": self._connect_s, "read": read_s, "write": read_s, "pool": self._connect_s}
         try:
-            return own.http.build_request(
-                request.method,
-                self._base_url + request.path,
-                params=request.query,
-                content=content,
-                headers=headers,
-                timeout=timeout,
-                extensions=dict(own.extensions),
-            )
+            url = _url(self._base_url + request.path, tuple((request.query or {}).items()))
         except _NO_ADDRESS:
             return None
+        extensions = {"timeout": limits, **own.extensions}
+        return httpx.Request(request.method, url, headers=headers, content=content, extensions=extensions)
+
+
+@lru_cache(maxsize=4096)
+def _url(address: str, query: tuple[tuple[str, str | int], ...]) -> httpx.URL:
+    """Taken apart once: a session is asked for before each contact. Raises httpx.InvalidURL."""
+    return httpx.URL(address, params=dict(query)) if query else httpx.URL(address)
 
 
 async def _body(response: httpx.Response, most: int) -> bytes:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.store.mysql import MysqlAddress
+from tests.bench import page
 from tests.bench import spine_report as report
 from tests.bench.spine_child import BARE, CHECKS, INBOX, NO_DATABASE, Order, Reading
 from tests.bench.spine_queue import QueueServer, commands, events, queue_server
@@ -135,7 +136,7 @@ class Bench:
             async with asyncio.timeout(PATIENCE_S):
                 used, idle = await self._measure(order, idles=idles)
         except TimeoutError:
-            raise RuntimeError(f"not done within {PATIENCE_S:g} s: {_troubles(Path(order.log))}") from None
+            raise RuntimeError(f"not done within {PATIENCE_S:g} s: {troubles_in(Path(order.log))}") from None
         began, ended = used
         return Run(
             messages=len(bodies),
@@ -145,7 +146,7 @@ class Bench:
             peak_rss_mb=ended.peak_rss_mb,
             published=self._published() - published,
             idle_percent=idle,
-            troubles=len(_troubles(Path(order.log))),
+            troubles=len(troubles_in(Path(order.log))),
         )
 
     async def _measure(self, order: Order, *, idles: bool) -> tuple[tuple[Reading, Reading], float | None]:
@@ -184,7 +185,7 @@ class Bench:
         return sum(self.server.left(f"{ROBOT_PREFIX}{robot_id}") for robot_id in range(1, ROBOTS + 1))
 
 
-def _troubles(log: Path) -> list[str]:
+def troubles_in(log: Path) -> list[str]:
     """What was logged as a warning or worse: a run with any of it measured something else."""
     return [line for line in log.read_text().splitlines() if json.loads(line)["level"] in {"warning", "error"}]
 
@@ -196,7 +197,7 @@ async def _idle(consumer: Child) -> float:
     return (after.cpu_s - before.cpu_s) / (after.at_s - before.at_s) * 100
 
 
-def _mariadb(stack: AsyncExitStack) -> MariaDb | None:
+def mariadb_if_there(stack: AsyncExitStack) -> MariaDb | None:
     server = MariaDb()
     stack.callback(server.stop)
     try:
@@ -211,7 +212,7 @@ async def measure(options: argparse.Namespace, say: Callable[[str], None]) -> di
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="robotd-bench-")))
         server = await stack.enter_async_context(queue_server())
-        mariadb = await asyncio.to_thread(_mariadb, stack)
+        mariadb = await asyncio.to_thread(mariadb_if_there, stack)
         for robot_id in range(1, ROBOTS + 1):
             server.create(f"{ROBOT_PREFIX}{robot_id}")
         bench = Bench(server, folder, mariadb, options.messages, options.durable, options.profile)
@@ -257,9 +258,8 @@ def main() -> None:
         options.json.write_text(json.dumps(report.as_json(found, runs), indent=2) + "\n")
     if options.markdown:
         explained = {scenario.what: scenario.explained for scenario in SCENARIOS}
-        options.markdown.write_text(
-            report.page(found, explained, repeats=len(runs[SCENARIOS[0].what]), load=load, left_out=left_out)
-        )
+        own = report.page(found, explained, repeats=len(runs[SCENARIOS[0].what]), load=load, left_out=left_out)
+        options.markdown.write_text(page.with_messages(options.markdown, own))
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ async def bare(order: Order, settings: Settings) -> AsyncIterator[Subject]:
                 await drain_ten(url)
 
         await drain_ten(warm_url)
-        yield Subject(run, _nothing)
+        yield Subject(run, nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ async def _handle_nothing(_command: CreateStatusCheck, _uow: UnitOfWork) -> Outc
     return Done()
 
 
-async def _nothing() -> None:
+async def nothing() -> None:
     pass
 
 
@@ -275,7 +275,7 @@ def tell_reading() -> None:
     tell(at_s=now.at_s, cpu_s=now.cpu_s, rss_mb=now.rss_mb, peak_rss_mb=now.peak_rss_mb)
 
 
-async def _lines() -> AsyncIterator[str]:
+async def lines() -> AsyncIterator[str]:
     stream = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), sys.stdin)
     while line := await stream.readline():
@@ -297,7 +297,7 @@ class Runner:
                 self._profile.enable()
             tell_reading()
             self._run = asyncio.create_task(self._subject.run())
-            self._run.add_done_callback(_died)
+            self._run.add_done_callback(died)
             return
         if word == "done":
             await self._subject.at_rest()
@@ -307,21 +307,21 @@ class Runner:
         tell_reading()
 
 
-def _died(run: asyncio.Task[object]) -> None:
+def died(run: asyncio.Task[object]) -> None:
     """It never ends by itself but by an error."""
     traceback.print_exception(run.exception())
     os._exit(1)
 
 
 async def main() -> None:
-    lines = _lines()
-    order = Order(**json.loads(await anext(lines)))
+    told = lines()
+    order = Order(**json.loads(await anext(told)))
     with Path(order.log).open("a") as log:  # noqa: ASYNC230  once, before anything runs
         configure("json", "info", log)
         async with SCENARIOS[order.kind](order, Settings.model_validate(order.settings)) as subject:
             tell(ready=True)
             runner = Runner(order, subject)
-            async for line in lines:
+            async for line in told:
                 await runner.obey(line)
             sys.stdout.flush()
             os._exit(0)  # a long poll is under way, and nothing is left to be saved

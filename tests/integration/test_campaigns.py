@@ -1,102 +1,12 @@
 """Campaigns end to end on both engines, against a WAHA that keeps its own record of what it took."""
 
-import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from itertools import pairwise, product
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from daemon.probe import Probe, unobserved
 from domain.wire import iso
-from localstack.clock import ManualClock
-from localstack.waha import WahaSimulator
-from tests.mariadb import MariaDb
-from tests.world import MORNING_MS, World, command, world
-
-ROBOT, USER, SESSION = 61001, "user-1", "default"
-HOUR_MS = 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """A world with a WAHA, and a list of contacts in it."""
-
-    home: World
-    waha: WahaSimulator
-
-    async def ask(self, verb: str, **data: object) -> None:
-        fields = {"userId": USER, "campaignId": 1, **data}
-        self.home.sqs.send(self.home.settings.queues.commands, command(f"campaign.{verb}", fields))
-        await self.home.quiet()
-
-    async def states(self) -> list[str]:
-        sql = "SELECT state FROM campaign_recipient ORDER BY position"
-        return [str(row[0]) for row in await self.home.database.fetch(sql)]
-
-    async def campaign(self) -> tuple[object, ...]:
-        (row,) = await self.home.database.fetch("SELECT status, pause_reason FROM campaign")
-        return tuple(row)
-
-    def told(self) -> list[str]:
-        return [result["type"] for result in self.home.results(ROBOT)]
-
-    def texts(self) -> list[tuple[str, str]]:
-        return [(message.chat_id, message.text) for message in self.waha.accepted]
-
-
-Opens = Callable[..., AbstractAsyncContextManager[Sending]]
-
-
-def chat(number: int) -> str:
-    return f"99900{number:07d}@c.us"
-
-
-@pytest.fixture(params=["sqlite", "mariadb"])
-async def opens(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opens]:
-    """Opens a world with a list of `contacts` people and a campaign for them, due at once."""
-    server: MariaDb | None = None if request.param == "sqlite" else request.getfixturevalue("mariadb")
-    address = None if server is None else server.new_database()
-    place = tmp_path / "robotd.db" if address is None else address
-    key = secrets.token_hex(8)
-
-    @asynccontextmanager
-    async def opened(
-        contacts: int, text: str = "Dear {name}, hello.", probe: Probe = unobserved, **campaign: object
-    ) -> AsyncIterator[Sending]:
-        clock = ManualClock(MORNING_MS)
-        async with (
-            WahaSimulator(clock, api_key=key) as waha,
-            world(place, clock=clock, waha={"base_url": waha.url, "api_key": key}) as home,
-        ):
-            waha.add_session(SESSION)
-            people = [{"phoneNumber": chat(number)[:-5], "firstName": f"N{number}"} for number in range(contacts)]
-            rows = {"userId": USER, "listName": "Spring", "rows": people or [{"phoneNumber": "0"}]}
-            data: dict[str, Any] = {
-                "userId": USER,
-                "name": "Spring letter",
-                "session": SESSION,
-                "contactListId": 1,
-                "text": text,
-                "defaultNameValue": "friend",
-                "scheduledAt": iso(MORNING_MS),
-                "robotId": ROBOT,
-                **campaign,
-            }
-            sending = Sending(home, waha)
-            async with home.running(probe):
-                home.sqs.send(home.settings.queues.commands, command("contacts.import", rows))
-                await home.quiet()
-                home.sqs.send(home.settings.queues.commands, command("campaign.create", data))
-                await home.quiet()
-                yield sending
-
-    yield opened
-    if server is not None and address is not None:
-        server.drop(address)
+from tests.integration.sending import HOUR_MS, ROBOT, SESSION, USER, FailsOnce, Opens, chat
+from tests.world import MORNING_MS, command
 
 
 async def test_everybody_on_the_list_gets_one_text_with_their_name(opens: Opens) -> None:
@@ -199,24 +109,6 @@ async def test_an_empty_list_completes_at_once(opens: Opens) -> None:
         await sending.home.pass_time(MORNING_MS + 10_000)
         assert await sending.campaign() == ("Completed", None)
         assert sending.texts() == []
-
-
-class FailsOnce:
-    """A probe that lets the n-th pass of one point fail, counted from when it is armed."""
-
-    def __init__(self, point: str, at: int) -> None:
-        self._point = point
-        self._left = at
-        self.is_armed = False
-        self.has_failed = False
-
-    async def __call__(self, point: str) -> None:
-        if not self.is_armed or point != self._point or self.has_failed:
-            return
-        self._left -= 1
-        if self._left == 0:
-            self.has_failed = True
-            raise ConnectionError("as if the process had ended here")
 
 
 # A contact is asked three times about (session, id, send), and has one commit ahead of its message.

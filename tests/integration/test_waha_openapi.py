@@ -186,17 +186,40 @@ def document() -> Document:
     return Document(json.loads(file.read_text(encoding="utf-8")))
 
 
+class Watched(httpx.AsyncHTTPTransport):
+    """Lets a witness look at every exchange of whoever goes by it."""
+
+    def __init__(self, witness: Witness) -> None:
+        super().__init__()
+        self._witness = witness
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        response.request = request
+        await self._witness.look(response)
+        return response
+
+
+@dataclass(frozen=True)
+class Home:
+    """A WAHA, a client of the test's own, and a transport for ours; both are watched."""
+
+    waha: WahaSimulator
+    http: httpx.AsyncClient
+    transport: httpx.AsyncBaseTransport
+
+
 @asynccontextmanager
-async def home(document: Document, engine: str = "NOWEB") -> AsyncIterator[tuple[WahaSimulator, httpx.AsyncClient]]:
-    """A WAHA with one session, and a client under a witness: it closes with no problem seen."""
+async def home(document: Document, engine: str = "NOWEB") -> AsyncIterator[Home]:
+    """A WAHA with one session under a witness: it closes with no problem seen."""
     witness = Witness(document)
-    hooks = {"response": [witness.look]}
     async with (
         WahaSimulator(ManualClock(START_MS), api_key=KEY, engine=engine) as waha,
-        httpx.AsyncClient(base_url=waha.url, timeout=5, event_hooks=hooks, headers={"X-Api-Key": KEY}) as http,
+        Watched(witness) as transport,
+        httpx.AsyncClient(transport=Watched(witness), base_url=waha.url, timeout=5, headers={"X-Api-Key": KEY}) as http,
     ):
         waha.add_session("default")
-        yield waha, http
+        yield Home(waha, http, transport)
     assert witness.problems == []
     assert len(witness.seen) == len(waha.requests) > 0
 
@@ -204,8 +227,8 @@ async def home(document: Document, engine: str = "NOWEB") -> AsyncIterator[tuple
 @pytest.mark.parametrize("engine", ["NOWEB", "GOWS", "WEBJS"])
 async def test_every_request_of_our_client_is_one_that_waha_knows(document: Document, engine: str) -> None:
     """Session, new id, text, picture, film, document and both lookups, with the answers of each engine."""
-    async with home(document, engine) as (waha, http):
-        ours = HttpWhatsApp(http, waha.url, KEY)
+    async with home(document, engine) as place:
+        waha, ours = place.waha, HttpWhatsApp(place.transport, place.waha.url, KEY)
         state = await ours.session("default", "call-1")
         message_id = await ours.new_message_id("default", "call-1")
         sent = [await ours.send_text(to_ann(message_id, "call-1"), "Hé {Name} 🙂")]
@@ -227,7 +250,7 @@ async def test_every_request_of_our_client_is_one_that_waha_knows(document: Docu
 
 async def test_every_shape_of_an_id_is_understood_by_our_client() -> None:
     """Only one of the shapes is in the document; after a 201 the verdict never depends on it."""
-    async with WahaSimulator(ManualClock(START_MS), api_key=KEY) as waha, httpx.AsyncClient(timeout=5) as http:
+    async with WahaSimulator(ManualClock(START_MS), api_key=KEY) as waha, httpx.AsyncHTTPTransport() as http:
         waha.add_session("default")
         ours = HttpWhatsApp(http, waha.url, KEY)
         told = []
@@ -245,7 +268,8 @@ async def test_every_shape_of_an_id_is_understood_by_our_client() -> None:
 
 async def test_every_answer_of_the_simulator_is_one_of_waha(document: Document) -> None:
     """Calls that our client has no use for, sessions in every status, chats with and without messages."""
-    async with home(document) as (waha, http):
+    async with home(document) as place:
+        waha, http = place.waha, place.http
         body = {"session": "default", "chatId": ANN}
         file = {"mimetype": "image/jpeg", "url": "http://files.invalid/a.jpg"}
         for path, more in (

@@ -534,6 +534,17 @@ async def test_many_sends_at_once_are_each_on_record_once(http: httpx.AsyncClien
     assert len({message.id for message in waha.accepted}) == len(waha.accepted) == 20
 
 
+async def test_the_record_is_told_in_slices_and_counted(http: httpx.AsyncClient, waha: WahaSimulator) -> None:
+    """A long record comes page by page, in order and without a gap; a wrong page is refused."""
+    chats = [f"9990000{number:04d}@c.us" for number in range(5)]
+    for chat_id in chats:
+        await text(http, chat_id)
+    pages = [(await http.get(f"/_robotd/accepted?from={first}&count=2")).json() for first in (0, 2, 4, 6)]
+    assert [[message["chat_id"] for message in page] for page in pages] == [chats[:2], chats[2:4], chats[4:], []]
+    assert (await http.get("/_robotd/counts")).json() == {"accepted": 5}
+    assert (await http.get("/_robotd/accepted?from=x")).status_code == 400
+
+
 def test_the_signature_is_the_one_of_the_documentation() -> None:
     """WAHA's own example of key and body."""
     signed = signature("my-secret-key", b'{"event":"message","session":"default","engine":"WEBJS"}')

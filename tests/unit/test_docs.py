@@ -161,7 +161,9 @@ def test_a_test_that_a_document_names_is_there(file: Path) -> None:
     assert [name for name in named if name not in names_of_tests()] == []
 
 
-@pytest.mark.parametrize("name", ["docs/ARCHITECTURE.md", "docs/GLOSSARY.md", "docs/from-azi-3.md"])
+@pytest.mark.parametrize(
+    "name", ["docs/ARCHITECTURE.md", "docs/GLOSSARY.md", "docs/from-azi-3.md", "docs/from-campaign-runner.md"]
+)
 def test_the_names_in_the_documents_exist(name: str) -> None:
     """What stands in code quotes is a file of the tree or a word of the code."""
     types = {f"{event.value}" for event in LogEvent} | set(COMMANDS) | {"status-check.end", "subscription.release"}

@@ -36,6 +36,14 @@ def test_a_number_is_the_same_however_it_is_written(written: str) -> None:
     assert normal_phone(written) == PHONE
 
 
+@pytest.mark.parametrize("digits", ["9990000", "99900000", "99900000000000", "999000000000000"])
+def test_seven_to_fifteen_digits_are_a_number(digits: str) -> None:
+    """Both ends of the range are in it; as a chat id they are the same digits."""
+    assert 7 <= len(digits) <= 15
+    assert normal_phone(digits) == normal_phone(f"+{digits}") == digits
+    assert chat_id_of(digits) == chat_id_of(f"{digits}@c.us") == f"{digits}@c.us"
+
+
 @settings(deadline=None)  # a busy machine
 @given(digits=DIGITS, prefix=st.sampled_from(["", "+", "00", "+ ", "(00) "]), gaps=st.lists(SEPARATOR, min_size=15))
 def test_separators_never_change_a_number(digits: str, prefix: str, gaps: list[str]) -> None:
@@ -88,6 +96,11 @@ def test_a_default_country_takes_the_place_of_a_leading_zero() -> None:
         ("9990000001x", None, "'x' is not a digit"),
         ("\u0669\u0669\u0669\u0660\u0660\u0660\u0660\u0661", None, r"'\u0669' is not a digit"),
         ("\u202a9990000001", None, r"'\u202a' is not a digit"),
+        ("999\u00a00000001", None, r"'\xa0' is not a digit"),
+        ("999\u20110000001", None, r"'\u2011' is not a digit"),
+        ("\uff19990000001", None, r"'\uff19' is not a digit"),
+        ("9990000001\x00", None, r"'\x00' is not a digit"),
+        ("9990000001;9990000002", None, "';' is not a digit"),
         ("9990000001\n9990000002", None, r"'\n' is not a digit"),
         ("+999 (0) 00000001", None, "without the (0)"),
         ("00999(0)00000001", None, "without the (0)"),
