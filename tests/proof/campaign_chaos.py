@@ -5,6 +5,7 @@ Each of those who act has chance of his own from the one seed, so that what one 
 
 import asyncio
 import random
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from tests.proof.campaign_weather import Weather
 from tests.proof.nursery import Child
 
 NEWCOMERS = 5_000
+LEASE_S = 5.0
 START_S, FINISH_S, REACH_S = 30.0, 90.0, 15.0
 _RESUME_EVERY_LOOKS = 10
 
@@ -80,7 +82,9 @@ class Killer:
     weather: Weather
     chance: random.Random
     replicas: int
+    may_freeze: bool = False
     alive: list[Child] = field(default_factory=list)
+    freezes: int = 0
 
     async def begin(self) -> None:
         """Let as many run as there have to be. `pass_time` only when all are dead: the living keep their claims."""
@@ -94,6 +98,8 @@ class Killer:
         total = sum(len(letter.people) for letter in self.room.letters)
         for accepted in sorted(self.chance.randrange(total) for _ in range(instants)):
             await self._reach(accepted)
+            if self.may_freeze and self.replicas > 1 and self.chance.random() < 0.25:
+                await self._freeze()
             await self.chance.choice((self._at_once, self._a_moment_later, self._while_it_hangs))()
             await self._kill()
             if self.chance.random() < 0.3:
@@ -118,6 +124,14 @@ class Killer:
             async with asyncio.timeout(0.5):
                 await faults.until(lambda: faults.hanging > 0)
 
+    async def _freeze(self) -> None:
+        """One of them stops without an end, wherever it is, and wakes up when its lease is over."""
+        sleeper = self.chance.choice(self.alive)
+        sleeper.signal(signal.SIGSTOP)
+        await self.room.pause_for(LEASE_S + self.chance.uniform(0, 2))
+        sleeper.signal(signal.SIGCONT)
+        self.freezes += 1
+
     async def _kill(self) -> None:
         doomed = [self.chance.choice(self.alive)]
         if self.chance.random() < 0.25:
@@ -134,12 +148,13 @@ class Chaos:
     room: Mailroom
     dice: Callable[[str], random.Random]
     replicas: int
+    may_freeze: bool = False
 
     async def violations(self, contacts: int, instants: int) -> list[str]:
         """Play it, let everything come to its end, and say what does not hold."""
         chance = self.dice("beginning")
         weather = Weather(self.room, self.dice("weather"))
-        killer = Killer(self.room, weather, self.dice("killer"), self.replicas)
+        killer = Killer(self.room, weather, self.dice("killer"), self.replicas, self.may_freeze)
         wishes = Wishes(self.room, self.dice("wishes"))
         people = await self.room.with_people(contacts)
         await self.room.kill(self.room.home.child)
@@ -152,7 +167,7 @@ class Chaos:
                 await killer.strike(instants)
             weather.clear()
             await self._finish()
-        slack = self.room.kills * len(self.room.letters) if self.replicas > 1 else 0
+        slack = (self.room.kills + killer.freezes) * len(self.room.letters) if self.replicas > 1 else 0
         return Judge(self.room, wishes.opted_out, slack=slack).violations(*self.room.letters)
 
     async def _begin(self, letter: Letter, chance: random.Random) -> None:

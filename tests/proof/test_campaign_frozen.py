@@ -2,18 +2,22 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from daemon.store.mysql import MysqlAddress
 from tests.mariadb import MariaDb
 from tests.proof.campaign_course import Step, undisturbed
 from tests.proof.campaign_home import mailroom
 from tests.proof.campaign_judge import Judge
 from tests.proof.child import PAUSE, Armed
 from tests.proof.nursery import BOUND_S, Nursery, nursery, within
+from tests.proof.proof_amounts import FULL
 
 CONTACTS, FROZEN = 6, 2
 pytestmark = pytest.mark.xdist_group("campaigns frozen")
@@ -27,30 +31,37 @@ async def children() -> AsyncIterator[Nursery]:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("reaches_back", [True, False], ids=["whatsapp-can-deny", "whatsapp-can-not"])
 async def test_a_daemon_that_wakes_up_after_its_lease_sends_nothing_that_another_has_decided_about(
-    mariadb: MariaDb, tmp_path: Path, children: Nursery, *, reaches_back: bool
+    mariadb: MariaDb, tmp_path: Path, children: Nursery
 ) -> None:
     """Frozen before the send, in its last moment, or before its answer: what the heir has looked up stays so."""
     async with mailroom(mariadb.new_database(), tmp_path / "first", children) as room:
         people = await room.with_people(CONTACTS)
         await room.kill(room.home.child)
         steps = (await undisturbed(room, people)).around(FROZEN)
+    cases = product(steps, (True, False)) if FULL else zip(steps, (True, False, True), strict=True)
     async with asyncio.TaskGroup() as worlds:
-        for step in steps:
-            place, folder = mariadb.new_database(), tmp_path / str(step)
-            worlds.create_task(_freeze(place, folder, children, steps, step, reaches_back=reaches_back))
+        for number, (step, reaches_back) in enumerate(cases):
+            place, folder = mariadb.new_database(), tmp_path / str(number)
+            is_answered = step is steps[-1]
+            worlds.create_task(_freeze(place, folder, children, step, Chats(reaches_back, is_answered)))
 
 
-async def _freeze(
-    place: object, folder: Path, children: Nursery, steps: Sequence[Step], step: Step, *, reaches_back: bool
-) -> None:
-    async with mailroom(place, folder, children) as room:  # type: ignore[arg-type]
+@dataclass(frozen=True, slots=True)
+class Chats:
+    """What WAHA knows when the heir looks: `reach_back`, so that it can deny a message; `is_there`, the one itself."""
+
+    reach_back: bool
+    is_there: bool
+
+
+async def _freeze(place: MysqlAddress, folder: Path, children: Nursery, step: Step, chats: Chats) -> None:
+    async with mailroom(place, folder, children) as room:
         people = await room.with_people(CONTACTS)
         await room.kill(room.home.child)
         sleeper = await room.start_again(Armed(step.point, PAUSE, step.hit))
         letter = room.new_letter(people)
-        if reaches_back:
+        if chats.reach_back:
             room.remember_older_texts(letter, *people)
         room.create(letter)
         await room.frozen(sleeper)
@@ -69,6 +80,6 @@ async def _freeze(
         await within(BOUND_S, sleeper.ended)
         assert (len(room.waha.accepted), room.ledger(letter)) == decided, f"{step}: the sleeper did something"
         assert Judge(room, lookups_work=True).violations(letter) == [], step
-        open_end = "SENT" if step is steps[-1] or reaches_back else "UNKNOWN"
+        open_end = "SENT" if chats.is_there or chats.reach_back else "UNKNOWN"
         assert room.ledger(letter)[FROZEN]["state"] == open_end, step
         assert (sleeper.code, heir.code) == (0, None), step
