@@ -1,39 +1,31 @@
 """The composition root: everything is built here, in order, and closed in reverse; nothing is wired anywhere else."""
 
-import random
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import httpx
 import structlog
 
 from daemon import topology
 from daemon.campaign_keeper import CampaignKeeper
-from daemon.clients.megazord import HttpMegazord, Own
-from daemon.clients.micro_managers import HttpMicroManagers
-from daemon.clients.slack import HttpSlack
-from daemon.clients.waha import HttpWhatsApp
-from daemon.clients.waha_http import Patience
 from daemon.clock import SystemClock
 from daemon.consumer import Consumer, QueueSource
 from daemon.dead_letters import DeadLetters
-from daemon.delivery import COMMANDS, EVENTS
+from daemon.delivery import COMMANDS, EVENTS, WHATSAPP
 from daemon.dispatcher import Dispatcher, Policy
+from daemon.families import Neighbours, open_families
 from daemon.gate import Gate
 from daemon.http.edge import Edge, EdgeLimits
 from daemon.lifecycle import Daemon, Parts
 from daemon.log import LogEvent
-from daemon.media import MediaFolder
 from daemon.monitors import FileMonitors, MonitorKeeper
 from daemon.opening import AnyDatabase, checks_to_read, open_database, open_sqs, template_library
 from daemon.outbox import Addressing
 from daemon.probe import Probe, unobserved
 from daemon.relay import Relay, RelayPace
 from daemon.settings import Settings
-from daemon.settings_campaigns import breaker_rules, pace_rules, sending_window
 from daemon.settings_values import read_queue_names
 from daemon.sqs import Sqs
 from daemon.store.bodies import SqlBodies
@@ -46,23 +38,14 @@ from daemon.store.retention import Retention
 from daemon.store.rows import RowIds
 from daemon.store.timers import SqlTimers, Types
 from daemon.store.uow import Committed, SqlUnitOfWork, Surroundings
-from daemon.template_library import TemplateLibrary
 from daemon.template_watch import TemplateWatch
 from daemon.timers import TimerPace, Timers
-from domain.number import NumberRules
+from daemon.whatsapp_events import webhook_key
 from domain.ports import Clock
-from handlers.alerts import AlertHandlers
-from handlers.campaign_sending import CampaignSending
-from handlers.campaigns import CampaignHandlers
-from handlers.monitors import MonitorHandlers
 from handlers.routes import Families, patient_timers, routes
-from handlers.status_checks import StatusCheckHandlers
-from handlers.subscriptions import SubscriptionHandlers
 
 _log = structlog.get_logger()
-# The library's own 100, of which it keeps 20: it would close one after nearly every request, and look at all of them
-# for each of all waiting requests, which costs more than the request.
-_HTTP_LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=20)
+_REST_S = 0.02  # of timers that may wait for a slow neighbour: nobody notices, and claims are fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,92 +80,12 @@ async def build(settings: Settings, outside: Outside | None = None) -> AsyncIter
         watch = TemplateWatch(settings.templates.folder, templates, gate, every_s=settings.templates.reload_every_s)
         await watch.begin()
         sqs = await stack.enter_async_context(open_sqs(settings))
-        neighbours = [await stack.enter_async_context(_http()) for _ in ("megazord", "micro-managers", "slack")]
-        to_waha = [await stack.enter_async_context(transport) for transport in _waha_transports(settings)]
         base = Base(settings, outside, database, sqs, gate, RowIds())
         rules = FileMonitors(settings.monitors.file)
         rules.look()
-        yield _daemon(base, _families(base, neighbours, to_waha, templates, rules), rules, watch)
-
-
-def _waha_transports(settings: Settings) -> list[httpx.AsyncHTTPTransport]:
-    """For questions, two at a time before each send, and for sends, which never use a connection again."""
-    at_once = settings.campaigns.max_in_flight
-    # Shorter than the 5 s after which Node closes what is idle.
-    questions = httpx.Limits(max_connections=2 * at_once, max_keepalive_connections=2 * at_once, keepalive_expiry=4)
-    sends = httpx.Limits(max_connections=at_once, max_keepalive_connections=0)
-    return [httpx.AsyncHTTPTransport(limits=limits, trust_env=False) for limits in (questions, sends)]
-
-
-def _http() -> httpx.AsyncClient:
-    """A client of one neighbour: one that hangs must not hold the connections of another."""
-    return httpx.AsyncClient(trust_env=False, limits=_HTTP_LIMITS)
-
-
-def _families(
-    base: Base,
-    neighbours: Sequence[httpx.AsyncClient],
-    to_waha: Sequence[httpx.AsyncHTTPTransport],
-    templates: TemplateLibrary,
-    rules: FileMonitors,
-) -> Families:
-    settings, probe = base.settings, base.outside.probe
-    for_megazord, for_managers, for_slack = neighbours
-    megazord = HttpMegazord(
-        for_megazord,
-        settings.megazord.base_url,
-        Own(settings.megazord.queue_suffix, settings.megazord.provider_name, settings.megazord.roll_call_event),
-        timeout_s=settings.megazord.timeout_s,
-        probe=probe,
-        heard=base.gate.restored,
-    )
-    managers = HttpMicroManagers(
-        for_managers,
-        settings.micro_managers.base_url,
-        timeout_s=settings.micro_managers.timeout_s,
-        probe=probe,
-        heard=base.gate.restored,
-    )
-    checks = StatusCheckHandlers(megazord, managers, templates, settings.templates.time_zone)
-    monitors = MonitorHandlers(megazord, rules)
-    listeners = (checks, monitors)
-    subscriptions = SubscriptionHandlers(megazord, listeners, settings.megazord.roll_call_event)
-    alerts = AlertHandlers(_slack(base, for_slack))
-    return Families(checks, subscriptions, monitors, *_campaigns(base, to_waha), alerts=alerts)
-
-
-def _slack(base: Base, http: httpx.AsyncClient) -> HttpSlack | None:
-    slack, heard = base.settings.slack, base.gate.restored
-    if slack.webhook_url is None:
-        return None
-    url = slack.webhook_url.get_secret_value()
-    return HttpSlack(http, url, timeout_s=slack.timeout_s, probe=base.outside.probe, heard=heard)
-
-
-def _campaigns(base: Base, http: Sequence[httpx.AsyncHTTPTransport]) -> tuple[CampaignHandlers, CampaignSending]:
-    settings, whatsapp, media = (
-        base.settings.campaigns,
-        _whatsapp(base, http),
-        MediaFolder(base.settings.campaigns.media_folder),
-    )
-    rules = NumberRules(pace_rules(settings), sending_window(settings), breaker_rules(settings))
-    grace_ms, progress_ms = round(settings.doubt_grace_s * 1000), round(settings.progress_every_s * 1000)
-    if whatsapp is not None:
-        for warning in rules.pace.warnings:
-            _log.warning(LogEvent.CAMPAIGN_PACE, warning=warning)
-    campaigns = CampaignHandlers(whatsapp, media, rules, settings.expires_after_s, progress_ms)
-    return campaigns, CampaignSending(whatsapp, media, rules, random.random, grace_ms)
-
-
-def _whatsapp(base: Base, http: Sequence[httpx.AsyncHTTPTransport]) -> HttpWhatsApp | None:
-    waha = base.settings.waha
-    if waha.base_url is None:
-        return None
-    key = waha.api_key.get_secret_value() if waha.api_key else None
-    patience = Patience(waha.connect_timeout_s, waha.send_timeout_s, waha.media_timeout_s, waha.timeout_s)
-    heard, probe = base.gate.restored, base.outside.probe
-    questions, sends = http
-    return HttpWhatsApp(questions, waha.base_url, key, sends=sends, patience=patience, probe=probe, heard=heard)
+        neighbours = Neighbours(settings, gate.restored, outside.probe)
+        families = await stack.enter_async_context(open_families(neighbours, templates, rules))
+        yield _daemon(base, families, rules, watch)
 
 
 def _daemon(base: Base, families: Families, rules: FileMonitors, watch: TemplateWatch) -> Daemon:
@@ -276,6 +179,7 @@ def _dispatcher(base: Base, families: Families, around: Surroundings) -> Dispatc
         policy=policy,
         probe=base.outside.probe,
         lost=lambda error: base.gate.lost(error.dependency, str(error)),
+        webhook_key=webhook_key(settings),
     )
 
 
@@ -314,12 +218,17 @@ def _both_timers(
     at_once, patient_at_once = base.settings.consumer.max_in_flight, base.settings.campaigns.max_in_flight
     return [
         (punctual_types, _timers(base, dispatcher, letters, punctual_types, at_once)),
-        (patient_types, _timers(base, dispatcher, letters, patient_types, patient_at_once)),
+        (patient_types, _timers(base, dispatcher, letters, patient_types, patient_at_once, _REST_S)),
     ]
 
 
 def _timers(
-    base: Base, dispatcher: Dispatcher[SqlUnitOfWork], letters: DeadLetters, types: Types, max_in_flight: int
+    base: Base,
+    dispatcher: Dispatcher[SqlUnitOfWork],
+    letters: DeadLetters,
+    types: Types,
+    max_in_flight: int,
+    rest_s: float = 0.0,
 ) -> Timers:
     settings = base.settings.timers
     return Timers(
@@ -327,17 +236,17 @@ def _timers(
         base.outside.clock,
         dispatcher,
         letters,
-        pace=TimerPace(settings.poll_every_s, settings.batch, max_in_flight, settings.lease_s),
+        pace=TimerPace(settings.poll_every_s, settings.batch, max_in_flight, settings.lease_s, rest_s),
         gate=base.gate,
         probe=base.outside.probe,
     )
 
 
 def _consumers(base: Base, dispatcher: Dispatcher[SqlUnitOfWork], letters: DeadLetters) -> list[Consumer]:
-    queues, consumer = base.settings.queues, base.settings.consumer
+    queues, consumer, told = base.settings.queues, base.settings.consumer, base.settings.waha.events_queue
+    consumed = [(queues.commands, COMMANDS), (queues.events, EVENTS), *([] if told is None else [(told, WHATSAPP)])]
     sources = [
-        QueueSource(name, reads, consumer.max_in_flight, consumer.visibility_timeout_s)
-        for name, reads in ((queues.commands, COMMANDS), (queues.events, EVENTS))
+        QueueSource(name, reads, consumer.max_in_flight, consumer.visibility_timeout_s) for name, reads in consumed
     ]
     return [
         Consumer(source, base.sqs, dispatcher, letters, gate=base.gate, probe=base.outside.probe) for source in sources

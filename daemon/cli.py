@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from daemon.cli_campaigns import campaign_app
 from daemon.cli_contacts import contacts_app
 from daemon.cli_monitors import monitors_app
 from daemon.cli_templates import templates_app
@@ -33,6 +34,7 @@ app.add_typer(queues_app, name="queues")
 app.add_typer(templates_app, name="templates")
 app.add_typer(monitors_app, name="monitors")
 app.add_typer(contacts_app, name="contacts")
+app.add_typer(campaign_app, name="campaign")
 
 ConfigOption = Annotated[
     Path | None,

@@ -20,8 +20,8 @@ _CONFIGURATION = 3
 
 def secrets_of(settings: Settings) -> list[str]:
     """The values that must never be logged, whatever text they stand in."""
-    slack = settings.slack.webhook_url
-    kept = (settings.aws.secret_access_key, settings.database.password, settings.waha.api_key, slack)
+    waha, slack = settings.waha, settings.slack.webhook_url
+    kept = (settings.aws.secret_access_key, settings.database.password, waha.api_key, waha.webhook_key, slack)
     return [secret.get_secret_value() for secret in kept if secret is not None]
 
 

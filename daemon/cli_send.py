@@ -101,12 +101,7 @@ async def send_command(settings: Settings, wanted: Wanted) -> int:
     if wanted.wait_s is not None and answers is None:
         raise MessageError(f"--wait needs a robotId or replyTo: else nobody is told what became of {envelope.type}")
     async with open_sqs(settings, poll_wait_s=_POLL_S) as sqs:
-        try:
-            errors = await sqs.send(settings.queues.commands, [Outgoing(body, {"type": envelope.type})])
-        except QueueMissing:
-            raise RuleViolation(f"the queue {settings.queues.commands} does not exist: robotd queues ensure") from None
-        if errors[0] is not None:
-            raise errors[0]
+        await hand_in(sqs, settings.queues.commands, body, envelope.type)
         sent = {"sent": envelope.id, "callRef": envelope.callref, "queue": settings.queues.commands}
         if wanted.wait_s is None or answers is None:
             _print(json.dumps(sent) if wanted.as_json else f"sent {envelope.type} {envelope.id}")
@@ -124,6 +119,16 @@ def _answer_queue(settings: Settings, data: JsonObject) -> str | None:
     if data.get("robotId") is not None:
         return f"{settings.queues.robot_prefix}{data['robotId']}"
     return None if data.get("replyTo") is None else str(data["replyTo"])
+
+
+async def hand_in(sqs: Sqs, queue: str, body: str, command_type: str) -> None:
+    """Put a command on the queue. Raises RuleViolation where that is missing, and what SQS says."""
+    try:
+        errors = await sqs.send(queue, [Outgoing(body, {"type": command_type})])
+    except QueueMissing:
+        raise RuleViolation(f"the queue {queue} does not exist: robotd queues ensure") from None
+    if errors[0] is not None:
+        raise errors[0]
 
 
 def build(wanted: Wanted) -> JsonObject:

@@ -14,7 +14,7 @@ from typing import TextIO
 
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from daemon.contact_csv import ContactCsv, open_csv
@@ -84,7 +84,7 @@ async def import_contacts(settings: Settings, wanted: Wanted) -> int:
             into = await transaction(lambda contacts: _list(contacts, owner, name))
             for batch in _batches(file):
                 await _import(batch, wanted.default_country, into.id, transaction, tally)
-                moved()
+                moved(tally.rows)
     _tell(into, file.columns.ignored, tally, wanted)
     return int(tally.bad > 0)
 
@@ -143,13 +143,23 @@ def _report(wanted: Wanted) -> Iterator[TextIO | None]:
 
 
 @contextmanager
-def _bar(file: ContactCsv, wanted: Wanted) -> Iterator[Callable[[], None]]:
-    """A progress bar on a terminal, nothing anywhere else."""
-    columns = (TextColumn("importing"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+def _bar(file: ContactCsv, wanted: Wanted) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, with the rows per second and the time left; nothing anywhere else."""
+    columns = (
+        TextColumn("importing"),
+        BarColumn(complete_style="green", finished_style="green"),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[rows]} rows, {task.fields[rate]} a second, left"),
+        TimeRemainingColumn(compact=True),
+    )
     hidden = wanted.as_json or not sys.stderr.isatty()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=hidden) as progress:
-        task = progress.add_task("importing", total=file.size or None)
-        yield lambda: progress.update(task, completed=min(file.read, file.size))
+        task = progress.add_task("importing", total=file.size or None, rows=0, rate=0)
+
+        def moved(rows: int) -> None:
+            rate = round(rows / max(progress.tasks[0].elapsed or 0, 0.001))
+            progress.update(task, completed=min(file.read, file.size), rows=rows, rate=rate)
+
+        yield moved
 
 
 def _tell(into: ContactList, ignored: Sequence[str], tally: Tally, wanted: Wanted) -> None:

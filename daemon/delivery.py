@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-COMMANDS, EVENTS, TIMERS, HTTP = "commands", "events", "timers", "http"
+COMMANDS, EVENTS, TIMERS, HTTP, WHATSAPP = "commands", "events", "timers", "http", "whatsapp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Delivery(Protocol):
 
     @property
     def reads(self) -> str:
-        """How the body is to be read: COMMANDS, EVENTS, TIMERS, or HTTP, which is a command whose caller waits."""
+        """How the body is to be read: COMMANDS, EVENTS, WHATSAPP, TIMERS, or HTTP, a command whose caller waits."""
         ...
 
     @property

@@ -55,18 +55,20 @@ class Dispatcher(Generic[Work]):
         policy: Policy,
         probe: Probe,
         lost: Callable[[Unavailable], None],
+        webhook_key: str | None = None,
     ) -> None:
         self._routes = routes
         self._books = books
         self._policy = policy
         self._probe = probe
         self._lost = lost
+        self._webhook_key = webhook_key
         self._lanes = Lanes()
 
     async def process(self, delivery: Delivery) -> None:
         """Take one delivery to its end. Raises Unavailable only when the queue itself can't be told the outcome."""
         try:
-            message = read(delivery, self._routes)
+            message = read(delivery, self._routes, self._webhook_key)
         except Exception as error:  # noqa: BLE001  also what no reader foresaw must end in the dead-letter queue
             identity = identify(delivery)
             with _context(delivery, identity):

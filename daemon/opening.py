@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 
+from daemon.campaign_view import CampaignReads
 from daemon.probe import Probe, unobserved
 from daemon.settings import Settings
 from daemon.settings_values import SqliteFile
 from daemon.sqs import Sqs, SqsAccess, connect
+from daemon.store.campaign_reads import SqlCampaignReads
 from daemon.store.contacts import SqlContacts
 from daemon.store.database import Write
 from daemon.store.ids import Ids
@@ -145,6 +147,13 @@ async def open_contacts(settings: Settings) -> AsyncIterator[Transaction]:
             return await once(work)
 
         yield transaction
+
+
+@asynccontextmanager
+async def open_campaigns(settings: Settings) -> AsyncIterator[CampaignReads]:
+    """The campaigns, to be read alone. Raises Unavailable, and RobotdError where migrations are pending."""
+    async with _database_in_use(settings) as database:
+        yield SqlCampaignReads(database)
 
 
 @asynccontextmanager

@@ -6,9 +6,11 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ValidationError
 
-from daemon.delivery import COMMANDS, EVENTS, HTTP, TIMERS, Delivery, Identity, Message
+from daemon.delivery import COMMANDS, EVENTS, HTTP, TIMERS, WHATSAPP, Delivery, Identity, Message
 from domain.errors import MessageError
 from domain.messages import problems_of, read_envelope, read_megazord_event
+from domain.webhook_call import read_call
+from domain.whatsapp_events import read_event
 from domain.wire import JsonObject, read_json
 from handlers.routes import Origin, Route
 
@@ -16,15 +18,21 @@ _REFERENCES = UUID("6f8c1c6e-5d0b-4c55-9f0e-2f1d3b7a9e41")  # any fixed one: it 
 _CALL_REF = re.compile("[ -~]{1,128}")
 EVENT_TYPE = "megazord.event"
 EVENT_SOURCE = "megazord-events"
+WHATSAPP_TYPE, WHATSAPP_SOURCE = "waha.event", "waha"
 
 
-def read(delivery: Delivery, routes: Mapping[str, Route]) -> Message:
-    """Understand a delivery. Raises MessageError with a reason that a person understands."""
+def read(delivery: Delivery, routes: Mapping[str, Route], webhook_key: str | None = None) -> Message:
+    """Understand a delivery. Raises MessageError with a reason that a person understands.
+
+    `webhook_key` is what WAHA signs with; without one nothing of WhatsApp is believed.
+    """
     match delivery.reads:
         case kind if kind in (COMMANDS, HTTP):
             return _command(delivery, routes)
         case kind if kind == EVENTS:
             return _event(delivery)
+        case kind if kind == WHATSAPP:
+            return _whatsapp(delivery, webhook_key)
         case kind if kind == TIMERS:
             return _timer(delivery, routes)
         case other:
@@ -46,6 +54,16 @@ def _event(delivery: Delivery) -> Message:
     given = _call_ref(delivery.attributes.get("callRef"))
     call_ref = given or _own_call_ref(EVENT_SOURCE, event.message_id)
     return Message(EVENT_TYPE, EVENT_SOURCE, event.message_id, event, event.robot_id, call_ref)
+
+
+def _whatsapp(delivery: Delivery, key: str | None) -> Message:
+    """Nothing of it is looked at before its signature was; nor the attributes beside it, which nobody has signed."""
+    call = read_call(delivery.body, delivery.attributes)
+    if not key or not call.is_signed_with(key):
+        raise MessageError("there is no signature of WAHA, or not one by waha.webhook_key", kind="bad-signature")
+    event = read_event(call.body)
+    call_ref = _own_call_ref(WHATSAPP_SOURCE, event.id)
+    return Message(WHATSAPP_TYPE, WHATSAPP_SOURCE, event.id, event, call_ref=call_ref)
 
 
 def _timer(delivery: Delivery, routes: Mapping[str, Route]) -> Message:
@@ -74,6 +92,8 @@ def _data(content: JsonObject, model: type[BaseModel], where: str) -> BaseModel:
 
 def identify(delivery: Delivery) -> Identity:
     """Whatever can be made out of a body that could not be read as a message. Never raises."""
+    if delivery.reads == WHATSAPP:  # anybody may have written it, and what people write is not journalled
+        return Identity(WHATSAPP_TYPE, WHATSAPP_SOURCE, delivery.id)
     call_ref = _call_ref(delivery.attributes.get("callRef"))
     try:
         body = read_json(delivery.body)

@@ -108,7 +108,25 @@ class Settings(BaseSettings):
                 "queues.create_robot_queues",
                 "environment",
             )
+        self._has_queues_of_its_own()
         return self
+
+    def _has_queues_of_its_own(self) -> None:
+        queues, own = self.queues, self.waha.events_queue
+        if own is None:
+            return
+        if len(own + queues.dead_letter_suffix) > 80:  # noqa: PLR2004  the limit of SQS
+            raise disagree(
+                "a queue's name with its suffix has at most 80 characters",
+                "waha.events_queue",
+                "queues.dead_letter_suffix",
+            )
+        names = [queues.commands, queues.events]
+        dead = [f"{name}{queues.dead_letter_suffix}" for name in (*names, own)]
+        if own in (*names, *dead, queues.timers_dead_letter) or not {*names, queues.timers_dead_letter}.isdisjoint(
+            dead[2:]
+        ):
+            raise disagree("two purposes share one queue", "waha.events_queue")
 
 
 @dataclass(frozen=True, slots=True)

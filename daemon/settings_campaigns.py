@@ -10,6 +10,7 @@ from daemon.settings_values import (
     Count,
     CountOrUnset,
     Folder,
+    QueueName,
     Seconds,
     SecondsOrUnset,
     Section,
@@ -18,6 +19,7 @@ from daemon.settings_values import (
     disagree,
 )
 from domain.number_breaker import BreakerRules
+from domain.opt_out import KEYWORDS
 from domain.pace import PaceRules, WarmUpStep
 from domain.sending_window import SendingWindow
 
@@ -55,6 +57,14 @@ def read_warm_up(text: str | None) -> tuple[WarmUpStep, ...]:
     return tuple(steps)
 
 
+def read_keywords(text: str | None) -> tuple[str, ...]:
+    """`halt, no thanks` beside those that always count. Raises ValueError."""
+    own = tuple(part.strip() for part in text.split(",")) if text else ()
+    if not all(any(sign.isalnum() for sign in keyword) for keyword in own):
+        raise ValueError("expected words with commas between them, such as halt, no thanks")
+    return (*KEYWORDS, *own)
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 6  # noqa: PLR2004  more is a mistake, not a cap
 
@@ -74,9 +84,15 @@ def _warm_up(value: str | None) -> str | None:
     return value
 
 
+def _keywords(value: str | None) -> str | None:
+    read_keywords(value)
+    return value
+
+
 Weekdays = Annotated[str, AfterValidator(_weekdays)]
 Dates = Annotated[str | None, AfterValidator(_dates)]
 WarmUp = Annotated[str | None, AfterValidator(_warm_up)]
+Keywords = Annotated[str | None, AfterValidator(_keywords)]
 
 
 class WahaSettings(Section):
@@ -85,6 +101,12 @@ class WahaSettings(Section):
     base_url: ServiceUrl | None = Field(None, description="Address of WAHA; unset means that there are no campaigns.")
     api_key: SecretStr | None = Field(
         None, description="Key that WAHA asks for. One that may read and send is enough; take no more."
+    )
+    events_queue: QueueName | None = Field(
+        None, description="Queue onto which a relay puts WAHA's webhooks; unset: WAHA is asked for acknowledgements."
+    )
+    webhook_key: SecretStr | None = Field(
+        None, description="Key with which WAHA signs its webhooks (`hmac.key` there); needed for `waha.events_queue`."
     )
     connect_timeout_s: Seconds = Field(5, gt=0, le=60, description="How long a connection to WAHA may take.")
     timeout_s: Seconds = Field(15, gt=0, le=300, description="How long a question may take that sends nothing.")
@@ -95,6 +117,18 @@ class WahaSettings(Section):
         description="How long sending a text may take. WAHA itself waits for up to 5 s; a short one makes doubt.",
     )
     media_timeout_s: Seconds = Field(120, ge=10, le=1800, description="How long sending a file may take.")
+
+    @model_validator(mode="after")
+    def _events_can_be_believed(self) -> Self:
+        if self.events_queue is None:
+            return self
+        if self.webhook_key is None or not self.webhook_key.get_secret_value():
+            raise disagree("events are read only with the key that signs them", "waha.events_queue", "waha.webhook_key")
+        if self.base_url is None:
+            raise disagree(
+                "an event is a nudge to ask WAHA, which has no address", "waha.events_queue", "waha.base_url"
+            )
+        return self
 
 
 class CampaignSettings(Section):
@@ -173,6 +207,17 @@ class CampaignSettings(Section):
     silent_sample: Count = Field(20, ge=1, le=100_000, description="With fewer such texts nothing is concluded.")
     silent_drops: Annotated[Literal["warn", "pause"], AnyCase] = Field(
         "warn", description="What then: a warning, or a pause."
+    )
+    opt_out_keywords: Keywords = Field(
+        None,
+        description="What somebody writes, as a whole message, who wants no more, with commas between; beside `stop`, "
+        "`unsubscribe`, `afmelden` and others that always count.",
+    )
+    ack_poll_s: Seconds = Field(
+        300,
+        ge=0,
+        le=_DAY_S,
+        description="How often it is looked how far the texts of a number have come; 0: never.",
     )
     working_hold_s: Seconds = Field(
         60, ge=0, le=_DAY_S, description="How long a session must work before a campaign goes on by itself."

@@ -68,6 +68,7 @@ class TimerDelivery:
     queue: str = field(default=TIMERS, init=False)
     reads: str = field(default=TIMERS, init=False)
     age_ms: int = field(default=0, init=False)
+    was_moved: bool = field(default=False, init=False)
 
     @property
     def id(self) -> str:
@@ -102,6 +103,7 @@ class TimerDelivery:
 
     async def retry(self, after_s: float) -> None:
         """Let it be due again after `after_s`, business time."""
+        self.was_moved = True
         await self.store.move(self.row, self.clock.now_ms() + round(after_s * 1000))
 
     async def reject(self, rejection: Rejection) -> None:
@@ -112,12 +114,16 @@ class TimerDelivery:
 
 @dataclass(frozen=True, slots=True)
 class TimerPace:
-    """How timers are looked for. `poll_every_s` bounds how late another replica's new timer is seen."""
+    """How timers are looked for. `poll_every_s` bounds how late another replica's new timer is seen.
+
+    `rest_s` is a pause between two looks while something is in flight, so that one claim takes what became due in it.
+    """
 
     poll_every_s: float = 1.0
     batch: int = 50
     max_in_flight: int = 50
     lease_s: float = 30.0
+    rest_s: float = 0.0
 
 
 class Timers:
@@ -143,6 +149,7 @@ class Timers:
         self._in_flight: InFlight[TimerDelivery] = InFlight(dispatcher, gate, self._finished)
         self._look = asyncio.Event()
         self._stopping = False
+        self._has_no_room = False
         self._next_due_ms: int | None = None
 
     def stop(self) -> None:
@@ -178,6 +185,8 @@ class Timers:
                 full = False
             if not full:
                 await self._wait_for_next()
+            if self._pace.rest_s and len(self._in_flight) > 0:
+                await asyncio.sleep(self._pace.rest_s)
 
     async def keep(self) -> None:
         """Renew the leases of what runs for longer than a look, for ever.
@@ -204,6 +213,7 @@ class Timers:
         self._next_due_ms = None  # until it is read again, every nudge counts; without room only a free slot does
         await self._gate.wait()
         room = self._pace.max_in_flight - len(self._in_flight)
+        self._has_no_room = room <= 0
         if room <= 0 or self._stopping:
             return False
         limit = min(room, self._pace.batch)
@@ -222,8 +232,10 @@ class Timers:
         _log.debug(LogEvent.TIMER_FIRED, timer=delivery.id, late_ms=late_ms)
         self._in_flight.start(delivery)
 
-    def _finished(self, _delivery: TimerDelivery) -> None:
-        self._look.set()
+    def _finished(self, delivery: TimerDelivery) -> None:
+        """A slot is free. What a commit has scheduled has rung by itself; what was moved or waits for room has not."""
+        if self._has_no_room or delivery.was_moved:
+            self._look.set()
 
     async def _wait_for_next(self) -> None:
         """Until something is due, a nudge, or the poll interval, in real seconds, whichever is first."""

@@ -48,6 +48,8 @@ def topology(settings: Settings) -> list[QueueSpec]:
     """Every queue but the robots', dead-letter queues first, because the others point to them."""
     queues, visible_s = settings.queues, settings.consumer.visibility_timeout_s
     consumed = {queues.commands: "commands", queues.events: "Megazord events"}
+    if settings.waha.events_queue is not None:
+        consumed[settings.waha.events_queue] = "WhatsApp events"
     dead = [QueueSpec(dead_letter_queue(queues, name), f"dead letters of {name}", visible_s, None) for name in consumed]
     timers = QueueSpec(queues.timers_dead_letter, "dead letters of timers", visible_s, None)
     sources = [

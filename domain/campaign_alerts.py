@@ -6,7 +6,7 @@ from domain.number_breaker import Stop
 from domain.sending import PauseReason
 
 NUMBER_QUIET_S = 900  # campaigns of one number stop together, and one that heals may stop again soon
-_OF_THE_CAMPAIGN = (PauseReason.MEDIA,)
+_OF_THE_CAMPAIGN = (PauseReason.MEDIA, PauseReason.PLACEHOLDERS)
 
 
 def paused_alert(campaign: Campaign, stop: Stop) -> Alert | None:
@@ -33,6 +33,15 @@ def failed_alert(campaign: Campaign, detail: str | None) -> Alert:
         text=detail or "",
         severity=Severity.ERROR,
         fields=_fields(campaign),
+    )
+
+
+def silent_alert(session: str, detail: str, day: int) -> Alert:
+    """What to tell of texts that reach no phone: one for each number and day, counted in days since 1970."""
+    return Alert(
+        key=f"campaign-silent session-{session} {day}",
+        title=f"Texts of {session} reach no phone",
+        text=f"{detail}\nRest the number, or look at the relay that brings acknowledgements.",
     )
 
 

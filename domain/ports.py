@@ -15,6 +15,7 @@ from domain.monitor import EndedWindow, MonitorSession, Rule, WindowEnd
 from domain.monitor_plan import PlannedOpening
 from domain.status_check import Event, Record, ScriptStep, StatusCheck
 from domain.template import Template
+from domain.whatsapp_ports import WhatsAppLedger
 from domain.wire import JsonObject
 
 
@@ -263,6 +264,11 @@ class UnitOfWork(Protocol):
     @property
     def contacts(self) -> Contacts:
         """Contact lists and opt-outs."""
+        ...
+
+    @property
+    def whatsapp(self) -> WhatsAppLedger:
+        """Messages of campaigns by WhatsApp's ids."""
         ...
 
     def publish(self, result: Result) -> None:

@@ -18,6 +18,7 @@ class PauseReason(StrEnum):
     AUTH = "AUTH"
     CONFIG = "CONFIG"
     MEDIA = "MEDIA"
+    PLACEHOLDERS = "PLACEHOLDERS"  # braces of the text that nobody's contact fills: a resume sends them as they are
     REACHOUT_LOCK = "REACHOUT_LOCK"
     RATE_LIMITED = "RATE_LIMITED"
     CAPPED = "CAPPED"

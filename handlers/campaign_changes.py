@@ -71,6 +71,18 @@ async def paused(
     campaign: Campaign, stop: Stop, position: int | None, uow: UnitOfWork, command: Addressed | None = None
 ) -> Outcome:
     """Collect a pause at the contact `position`; one that heals by itself gets a timer that looks."""
+    return await paused_with(campaign, stop, position, await uow.campaigns.counts(campaign.id), uow, command)
+
+
+async def paused_with(
+    campaign: Campaign,
+    stop: Stop,
+    position: int | None,
+    counts: Counts,
+    uow: UnitOfWork,
+    command: Addressed | None = None,
+) -> Outcome:
+    """The same with counts that are not committed yet."""
     stopped = campaign.paused(stop.reason, stop.detail, position, uow.now_ms)
     for timer_type in (STEP, PROGRESS):
         uow.cancel_timer(timer_type, str(campaign.id))
@@ -79,7 +91,7 @@ async def paused(
     alert = paused_alert(stopped, stop)
     if alert is not None:
         await raise_alert(alert, uow)
-    tell(stopped, await uow.campaigns.counts(campaign.id), "campaign.paused", uow, command=command)
+    tell(stopped, counts, "campaign.paused", uow, command=command)
     return Done(f"campaign {campaign.id} paused: {stop.reason}")
 
 

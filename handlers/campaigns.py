@@ -27,7 +27,7 @@ from domain.outcome import Done, Outcome
 from domain.pace import LATEST_MS, is_expired
 from domain.ports import UnitOfWork
 from domain.sending import PauseReason
-from domain.wire import JsonObject, iso, milliseconds
+from domain.wire import JsonObject, iso, milliseconds, whole_second
 from handlers.campaign_changes import (
     HEAL,
     HEAL_EVERY_MS,
@@ -42,6 +42,7 @@ from handlers.campaign_changes import (
     number_of,
     own,
     paused,
+    paused_with,
     progress_timer,
     publish,
     reply,
@@ -50,17 +51,19 @@ from handlers.campaign_changes import (
     step_timer,
     tell,
 )
+from handlers.number_watch import ACKS, ack_timer
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignHandlers:
-    """The use cases of campaigns. None and 0: a campaign never expires, and tells no progress."""
+    """The use cases of campaigns. None and 0: no campaign expires, tells its progress, has its number watched."""
 
     whatsapp: WhatsApp | None
     media: MediaFiles
     rules: NumberRules
     expires_after_s: float | None = None
     progress_every_ms: int = 0
+    acks_every_ms: int = 0
 
     async def create(self, command: CreateCampaign, uow: UnitOfWork) -> Outcome:
         """Store a campaign and schedule its start; one whose time has passed starts at once."""
@@ -124,6 +127,9 @@ class CampaignHandlers:
         campaign = await uow.campaigns.get(timer.campaign_id)
         if campaign is None or campaign.status is not CampaignStatus.SCHEDULED:
             return Done("not scheduled any more")
+        if whole_second(campaign.scheduled_at_ms) > uow.now_ms:  # it was moved while its timer was looked after
+            uow.schedule(start_timer(campaign))
+            return Done("not yet")
         expires_after_s = self.expires_after_s if campaign.expires_after_s is None else campaign.expires_after_s
         if is_expired(campaign.scheduled_at_ms, expires_after_s, uow.now_ms):
             detail = f"expired: it was due {(uow.now_ms - campaign.scheduled_at_ms) // 1_000} s ago"
@@ -144,8 +150,12 @@ class CampaignHandlers:
         number = number_of(self.rules, await uow.campaigns.pace(session))
         uow.campaigns.freeze(started, contacts)
         uow.cancel_timer(START, str(campaign.id))
+        raw = unknown_placeholders(campaign.text, await uow.contacts.field_names(campaign.contact_list_id))
+        if raw:
+            stop = Stop(PauseReason.PLACEHOLDERS, f"{', '.join(raw)} would reach people as it is")
+            return await paused_with(started, stop, 0, {RecipientState.PENDING: contacts}, uow, command)
         uow.schedule(step_timer(started, uow.now_ms))
-        self._schedule_progress(started, uow)
+        await self._attend(started, uow)
         warnings = self.rules.pace.warnings
         more: JsonObject = {
             "warnings": list(warnings),
@@ -153,6 +163,12 @@ class CampaignHandlers:
         }
         tell(started, {RecipientState.PENDING: contacts}, "campaign.started", uow, more, command)
         return Done("; ".join((f"campaign {campaign.id} started with {contacts} contacts", *warnings)))
+
+    async def _attend(self, campaign: Campaign, uow: UnitOfWork) -> None:
+        """What goes on beside the sending: words of progress, and a look at what becomes of the number's texts."""
+        self._schedule_progress(campaign, uow)
+        if self.acks_every_ms and not await uow.is_scheduled(ACKS, campaign.session):
+            uow.schedule_new(ack_timer(campaign.session, uow.now_ms + self.acks_every_ms))
 
     def _schedule_progress(self, campaign: Campaign, uow: UnitOfWork) -> None:
         if self.progress_every_ms and names_somebody(campaign):
@@ -242,7 +258,7 @@ class CampaignHandlers:
         resumed = campaign.resumed()
         uow.cancel_timer(HEAL, str(campaign.id))
         uow.schedule(step_timer(resumed, uow.now_ms))
-        self._schedule_progress(resumed, uow)
+        await self._attend(resumed, uow)
         tell(resumed, await uow.campaigns.counts(campaign.id), "campaign.resumed", uow, command=command)
         return Done(f"campaign {campaign.id} resumed")
 

@@ -25,6 +25,7 @@ from domain.messages import (
 )
 from domain.outcome import Outcome
 from domain.ports import UnitOfWork
+from domain.whatsapp_events import WatchNumber, WhatsAppEvent
 from handlers.alerts import AlertHandlers
 from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
@@ -32,6 +33,7 @@ from handlers.contacts import ContactHandlers
 from handlers.monitors import MonitorHandlers
 from handlers.status_checks import StatusCheckHandlers
 from handlers.subscriptions import SubscriptionHandlers
+from handlers.whatsapp_events import WhatsAppEventHandlers
 
 
 class Origin(StrEnum):
@@ -82,12 +84,13 @@ class Families:
     sending: CampaignSending
     contacts: ContactHandlers = field(default_factory=ContactHandlers)  # asks nobody but the database
     alerts: AlertHandlers = field(default_factory=AlertHandlers)
+    whatsapp: WhatsAppEventHandlers = field(default_factory=WhatsAppEventHandlers)
 
 
 def routes(families: Families) -> Mapping[str, Route]:
     """Every type that robotd handles."""
     checks, subscriptions, monitors = families.checks, families.subscriptions, families.monitors
-    contacts, alerts = families.contacts, families.alerts
+    contacts, alerts, whatsapp = families.contacts, families.alerts, families.whatsapp
     return {
         "status-check.create": _command("status-check.create", checks.create),
         "status-check.get": _command("status-check.get", checks.get),
@@ -105,6 +108,8 @@ def routes(families: Families) -> Mapping[str, Route]:
         "alert.post": Route(Origin.TIMER, PostAlert, alerts.post, POST_TIMEOUT_S, is_patient=True),
         "alert.quiet": Route(Origin.TIMER, EndOfQuiet, alerts.quiet),
         "megazord.event": Route(Origin.EVENT, MegazordEvent, subscriptions.event),
+        "waha.event": Route(Origin.EVENT, WhatsAppEvent, whatsapp.event, SEND_TIMEOUT_S),
+        "number.acks": Route(Origin.TIMER, WatchNumber, whatsapp.watch, SEND_TIMEOUT_S, is_patient=True),
     }
 
 

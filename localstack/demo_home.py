@@ -74,6 +74,7 @@ class Home:
             key = secrets.token_hex(16)
             waha = await stack.enter_async_context(WahaSimulator(clock, api_key=key))
             waha.add_session(SESSION)
+            waha.records.first_ack = 2  # every text reaches a phone
             settings = _settings(
                 folder,
                 aws={"endpoint_url": sqs.url, "access_key_id": "demo", "secret_access_key": "demo"},

@@ -7,6 +7,7 @@ nothing, an error repeats the text and the number. What it accepted is on record
 import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Self
 
@@ -17,10 +18,12 @@ from domain.ports import Clock
 from localstack import waha_answers as answers
 from localstack.faults import FaultPlan
 from localstack.server import SeenRequest, SimulatorServer, options, serve_until_signalled
+from localstack.sqs_sender import SqsSender
 from localstack.waha_answers import IdShape
 from localstack.waha_bodies import UnfitBody, read_chat, read_message
 from localstack.waha_control import WahaControl
 from localstack.waha_door import Door, WahaBehaviour
+from localstack.waha_posts import Relay, WahaPosts
 from localstack.waha_reads import HONOURS_IDS, WahaReads
 from localstack.waha_records import WORKING, AcceptedMessage, StatusPoint, WahaRecords, chat_id_of
 from localstack.waha_script import Trouble, TroubleKind, TroubleScript
@@ -48,6 +51,7 @@ class WahaSimulator:
         self.engine = engine
         self.typing: list[tuple[str, str, int]] = []
         self.records = WahaRecords(id_is_honoured=engine in HONOURS_IDS)
+        self.posts: WahaPosts | None = None
         self._clock = clock
         self._door = Door(api_key, self.records, clock, self.behaviour)
         reads = WahaReads(engine, self._door, self.records, clock)
@@ -61,6 +65,8 @@ class WahaSimulator:
 
     async def __aexit__(self, *error: object) -> None:
         await self._server.stop()
+        if self.posts is not None:
+            await self.posts.drained()
 
     @property
     def url(self) -> str:
@@ -121,6 +127,12 @@ class WahaSimulator:
         """Plan a status for a moment of the clock, or for when the session has accepted so many in all. None: gone."""
         self.records.plan(name, status, at_ms=at_ms, after_accepted=after_accepted)
 
+    def post_webhooks(self, relay: Relay) -> WahaPosts:
+        """From now on tell by itself what happens: acknowledgements, statuses, what people write."""
+        self.posts = WahaPosts(relay, self.engine, self.records, self._clock)
+        self.posts.statuses()
+        return self.posts
+
     def remember(self, session: str, chat_id: str, text: str, at_ms: int) -> None:
         """Let a chat have an older text of the session's own; it can be looked up, but never was accepted here."""
         self.records.remember(session, chat_id_of(chat_id), text, at_ms)
@@ -128,6 +140,8 @@ class WahaSimulator:
     def set_ack(self, message_id: str, ack: int) -> None:
         """Let lookups tell this ack of a message, -1 to 4. KeyError for an id that was never accepted."""
         self.records.set_ack(message_id, ack)
+        if self.posts is not None:
+            self.posts.acked(message_id)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return as soon as `condition` holds; it is looked at again after every request, message and status set."""
@@ -135,6 +149,8 @@ class WahaSimulator:
 
     def _ring(self) -> None:
         self._server.bell.ring()
+        if self.posts is not None:
+            self.posts.statuses()
 
     def set_api_key(self, api_key: str) -> None:
         """Let only this key open from now on."""
@@ -162,7 +178,9 @@ class WahaSimulator:
         if trouble is not None and not trouble.is_accepted:
             return answers.troubled(request, raw, trouble, self.engine)
         message = self.records.accept(wanted, self._clock.now_ms())
-        self._ring()
+        if self.posts is not None:
+            self.posts.accepted(message)
+        self._server.bell.ring()
         if trouble is not None:
             return answers.troubled(request, raw, trouble, self.engine)
         return web.json_response(answers.sent(message, session.account["id"], self.behaviour.id_shape), status=201)
@@ -183,6 +201,9 @@ async def _main(arguments: Sequence[str]) -> None:
     parser.add_argument("--api-key", required=True, help="what callers have to send as X-Api-Key")
     parser.add_argument("--engine", default="NOWEB", choices=("NOWEB", "GOWS", "WEBJS", "WPP"))
     parser.add_argument("--session", action="append", default=[], help="a session that is WORKING; may be repeated")
+    parser.add_argument("--post-to", help="queue onto which it puts its webhooks; needs --sqs and --webhook-key")
+    parser.add_argument("--sqs", help="address of the SQS server")
+    parser.add_argument("--webhook-key", help="what signs the webhooks")
     asked = parser.parse_args(arguments)
     simulator = WahaSimulator(
         SystemClock(),
@@ -195,7 +216,13 @@ async def _main(arguments: Sequence[str]) -> None:
     )
     for name in asked.session:
         simulator.add_session(name)
-    await serve_until_signalled("waha", simulator)
+    async with AsyncExitStack() as stack:
+        if asked.post_to:
+            if not (asked.sqs and asked.webhook_key):
+                parser.error("--post-to needs --sqs and --webhook-key")
+            sender = await stack.enter_async_context(SqsSender(asked.sqs))
+            simulator.post_webhooks(Relay(sender, asked.post_to, asked.webhook_key))
+        await serve_until_signalled("waha", simulator)
 
 
 if __name__ == "__main__":

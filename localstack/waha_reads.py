@@ -32,6 +32,7 @@ class WahaReads:
             web.get("/api/sessions/{session}", guarded(self._read_session), name="session.read"),
             web.get("/api/contacts/check-exists", guarded(self._check_number), name="contact.check"),
             web.get("/api/{session}/new-message-id", guarded(self._new_id), name="message-id.new"),
+            web.get("/api/{session}/lids/{lid}", guarded(self._read_lid), name="lid.read"),
             web.get(_CHAT, guarded(self._list_messages), name="message.list"),
             web.get(_CHAT + "/{message_id}", guarded(self._read_message), name="message.read"),
         ]
@@ -74,6 +75,12 @@ class WahaReads:
             return answers.not_implemented(self._engine, self._door.behaviour.no_new_ids_status)
         await self._door.working(request.match_info["session"])
         return web.json_response({"id": self._records.new_id()})
+
+    async def _read_lid(self, request: web.Request) -> web.Response:
+        """Asked with `@lid` or without; of one that nobody knows the number is null."""
+        await self._door.working(request.match_info["session"])
+        lid = f"{request.match_info['lid'].removesuffix('@lid')}@lid"
+        return web.json_response({"lid": lid, "pn": self._records.lids.get(lid)})
 
     async def _list_messages(self, request: web.Request) -> web.Response:
         session, chat_id = await self._chat(request)

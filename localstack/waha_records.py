@@ -115,7 +115,8 @@ class WahaRecords:
     """Sessions and messages of one WAHA. `id_is_honoured`: the engine sends with the id that the caller gives.
 
     `delivers_repeats`: whether WhatsApp shows a message again that has the id of an earlier one. `lookup_lag_ms`: how
-    long an accepted message can't be found yet.
+    long an accepted message can't be found yet. `lids`: whose number stands behind a hidden user id.
+    `first_ack`: what an accepted message has at once, 1 that the server has it, 2 that a phone has.
     """
 
     def __init__(self, *, id_is_honoured: bool) -> None:
@@ -123,8 +124,10 @@ class WahaRecords:
         self.issued_ids: list[str] = []
         self.acks: dict[str, int] = {}
         self.numbers: dict[str, str | None] = {}
+        self.lids: dict[str, str] = {}
         self.delivers_repeats = False
         self.lookup_lag_ms = 0
+        self.first_ack = 1
         self._id_is_honoured = id_is_honoured
         self._sessions: dict[str, Session] = {}
         self._chats: dict[tuple[str, str], dict[str, AcceptedMessage]] = {}
@@ -188,7 +191,7 @@ class WahaRecords:
         )
         self.accepted.append(message)
         chat.setdefault(message_id, message)
-        self.acks.setdefault(message_id, 1)
+        self.acks.setdefault(message_id, self.first_ack)
         session = self._sessions[wanted.session]
         session.accepted += 1
         session.catch_up(now_ms)

@@ -8,6 +8,7 @@ from domain.contact_ports import Contacts
 from domain.messages import Result
 from domain.ports import Monitors, StatusChecks, Subscriptions, Timer
 from domain.status_check import Record, StatusCheck
+from domain.whatsapp_ports import WhatsAppLedger
 from domain.wire import JsonObject
 from tests.world import MORNING_MS
 
@@ -71,6 +72,10 @@ class Elsewhere:
     @property
     def contacts(self) -> Contacts:
         raise AssertionError("nobody but a campaign asks for a contact")
+
+    @property
+    def whatsapp(self) -> WhatsAppLedger:
+        raise AssertionError("nobody but a campaign asks for a message of WhatsApp")
 
     @property
     def present_ms(self) -> int:

@@ -100,10 +100,11 @@ class World:
 
     async def quiet(self, timeout_s: float = 20.0) -> None:
         """Return when no queue of ours holds a message, no timer is due, and the daemon has nothing in hand."""
-        queues = self.settings.queues
+        queues, told = self.settings.queues, self.settings.waha.events_queue
+        consumed = (queues.commands, queues.events, *([] if told is None else [told]))
         try:
             async with asyncio.timeout(timeout_s):
-                while await self._is_busy((queues.commands, queues.events)):
+                while await self._is_busy(consumed):
                     if self.daemon is not None:
                         await self.daemon.at_rest()
                     await self._a_moment()

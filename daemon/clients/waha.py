@@ -11,10 +11,12 @@ import httpx
 
 from daemon.clients.http import Request, unheard
 from daemon.clients.waha_answers import (
+    ack_told,
     is_beyond_the_engine,
     is_session_missing,
     mapping,
     message_id_of,
+    number_told,
     send_answer,
     session_state,
 )
@@ -23,6 +25,7 @@ from daemon.probe import Probe, unobserved
 from domain.campaign_ports import Ready, Send
 from domain.errors import Unavailable
 from domain.sending import Media, PauseReason, SendAnswer, SessionState, bare_id
+from domain.whatsapp_ports import Resolved
 from domain.wire import JsonObject
 
 ASK_AGAIN_S = 600.0  # an engine that reserves no ids may have been replaced meanwhile
@@ -141,6 +144,21 @@ class HttpWhatsApp:
         if _holds(newest, message_id):
             return True
         return False if since_ms is not None and _is_silent_since(newest, since_ms - SLACK_MS) else None
+
+    async def number_of(self, session: str, lid: str, call_ref: str | None) -> Resolved:
+        """Whose number stands behind a hidden user id (`@lid`)."""
+        if _is_no_name(session) or _is_no_name(lid):
+            return Resolved()
+        path = f"/api/{_quoted(session)}/lids/{_quoted(lid)}"
+        return number_told(await self._read(path, "resolve a hidden user id", call_ref))
+
+    async def ack_of(self, session: str, chat_id: str, message_id: str, call_ref: str | None) -> int | None:
+        """How far a message has come, by its bare id; None where WAHA can't tell."""
+        if _is_no_name(session) or _is_no_name(chat_id) or _is_no_name(message_id):
+            return None
+        path = f"/api/{_quoted(session)}/chats/{_quoted(chat_id)}/messages/{_quoted(f'true_{chat_id}_{message_id}')}"
+        heard = await self._read(path, "look up an acknowledgement", call_ref, {"downloadMedia": "false"})
+        return ack_told(heard, message_id)
 
     async def _json(self, path: str, wanted: str, call_ref: str | None, query: dict[str, str | int]) -> object:
         heard = await self._read(path, wanted, call_ref, query)

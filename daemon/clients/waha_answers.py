@@ -12,13 +12,20 @@ import httpx
 
 from daemon.clients.waha_http import NO_ADDRESS, Answer, Heard, Silence
 from daemon.clients.waha_redaction import without
-from domain.sending import PauseReason, SendAnswer, SendVerdict, SessionState
+from domain.contacts import chat_id_of
+from domain.errors import RuleViolation
+from domain.sending import PauseReason, SendAnswer, SendVerdict, SessionState, bare_id
+from domain.whatsapp_ports import Resolved
 from domain.wire import JsonObject
+
+__all__ = ["bare_id"]
 
 STARTING_GRACE_S = 5.0
 _CAPPINGS = ("NONE", "FIRST_WARNING", "SECOND_WARNING", "CAPPED")
 _MILLISECONDS_FROM = 100_000_000_000  # as seconds this is the year 5138, as milliseconds 1973
 _LONGEST_ID = 256
+_HIGHEST_ACK = 4
+_NOBODY_KNOWS = (400, 404, 405, 501)  # such an id, or such a question
 
 _NO_SESSION = re.compile(r"(?i)session.*(not|n't) (found|find|exist)|(not|n't) (found|find).*session")
 _NOT_WORKING = re.compile(r"(?i)session status is not as expected")
@@ -106,6 +113,30 @@ def message_id_of(body: object) -> str | None:
     message = mapping(body)
     found = _id_text(message.get("id")) or _id_text(message.get("key"))
     return found if found is not None and len(found) <= _LONGEST_ID else None
+
+
+def number_told(heard: Heard) -> Resolved:
+    """Whose number stands behind a hidden user id. What may be otherwise later is not certain."""
+    if isinstance(heard, Silence):
+        return Resolved(is_certain=False)
+    if heard.is_success and isinstance(heard.json, dict):
+        return Resolved(_person(heard.json.get("pn")))
+    return Resolved(is_certain=heard.status in _NOBODY_KNOWS or is_beyond_the_engine(heard))
+
+
+def _person(value: object) -> str | None:
+    try:
+        return chat_id_of(value) if isinstance(value, str) else None
+    except RuleViolation:
+        return None
+
+
+def ack_told(heard: Heard, message_id: str) -> int | None:
+    """How far a message has come, where the answer is about this message."""
+    message = mapping(heard.json) if isinstance(heard, Answer) and heard.is_success else {}
+    ack = message.get("ack")
+    is_told = isinstance(ack, int) and not isinstance(ack, bool) and -1 <= ack <= _HIGHEST_ACK
+    return ack if is_told and bare_id(message_id_of(message) or "") == bare_id(message_id) else None
 
 
 def _id_text(value: object) -> str | None:

@@ -20,6 +20,7 @@ from daemon.store.rows import RowIds
 from daemon.store.status_checks import SqlStatusChecks
 from daemon.store.subscriptions import SqlSubscriptions
 from daemon.store.trial_sends import SqlTrialSends
+from daemon.store.whatsapp import SqlWhatsApp
 from domain.errors import Conflict
 from domain.messages import Result
 from domain.ports import Clock, Timer
@@ -113,6 +114,11 @@ class SqlUnitOfWork:
     def contacts(self) -> SqlContacts:
         """Contact lists and opt-outs."""
         return SqlContacts(self.around.database, self.around.ids, self._writes.append)
+
+    @property
+    def whatsapp(self) -> SqlWhatsApp:
+        """Messages of campaigns by WhatsApp's ids."""
+        return SqlWhatsApp(self.around.database, self._writes.append, self.now_ms)
 
     def publish(self, result: Result) -> None:
         """Collect a result. Raises RuleViolation where it would not fit into one message."""

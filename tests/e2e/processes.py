@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import select
 import signal
 import subprocess
@@ -86,11 +87,19 @@ class Neighbours:
     sqs: str
     megazord: str
     micro_managers: str
+    waha: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def robotd(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run one command among the neighbours."""
         return robotd(*arguments, folder=self.folder, more={**self.variables, **more})
+
+    def tell_waha(self, method: str, path: str, body: object) -> None:
+        """One word to the control API of WAHA's simulator."""
+        url, content = f"{self.waha}/_robotd/{path}", json.dumps(body).encode()
+        request = urllib.request.Request(url, content, method=method)  # noqa: S310  ours
+        with urllib.request.urlopen(request, timeout=BOUND_S) as answer:  # noqa: S310  as above
+            assert answer.status == 204
 
     def report(self, robot_id: int, event: str) -> None:
         """A sensor's event reaches Megazord."""
@@ -101,8 +110,11 @@ class Neighbours:
 
 
 @contextmanager
-def neighbours(folder: Path) -> Iterator[Neighbours]:
-    """An SQS server, Megazord and Micro Managers, each on a free port."""
+def neighbours(folder: Path, *, waha: str = "", **more: str) -> Iterator[Neighbours]:
+    """An SQS server, Megazord and Micro Managers, each on a free port; WAHA too where `waha` is its engine.
+
+    `more` are variables that each command and the daemon gets.
+    """
     steps = folder / "steps.yaml"
     steps.write_text(STEPS, encoding="utf-8")
     with ExitStack() as stack:
@@ -122,8 +134,13 @@ def neighbours(folder: Path) -> Iterator[Neighbours]:
             "ROBOTD_CONSUMER__WAIT_S": "1",
             "ROBOTD_MEGAZORD__BASE_URL": megazord,
             "ROBOTD_MICRO_MANAGERS__BASE_URL": micro_managers,
+            **more,
         }
-        yield Neighbours(folder, sqs, megazord, micro_managers, variables)
+        gateway, key = "", secrets.token_hex(8)
+        if waha:
+            gateway = start("localstack.waha", "--api-key", key, "--session", "default", "--engine", waha)
+            variables |= {"ROBOTD_WAHA__BASE_URL": gateway, "ROBOTD_WAHA__API_KEY": key}
+        yield Neighbours(folder, sqs, megazord, micro_managers, gateway, variables)
 
 
 @contextmanager

@@ -168,7 +168,10 @@ class Sending:
 
 @asynccontextmanager
 async def prepared(place: Place, folder: Path, *, campaigns: Mapping[str, Any] | None = None) -> AsyncIterator[Sending]:
-    """A world with a WAHA that has one working session, and no daemon yet. Files lie in `folder`."""
+    """A world with a WAHA that has one working session, and no daemon yet. Files lie in `folder`.
+
+    Acknowledgements are looked at elsewhere: a number without them would be watched for two days.
+    """
     clock, key = ManualClock(MORNING_MS), secrets.token_hex(8)
     async with (
         WahaSimulator(clock, api_key=key) as gateway,
@@ -176,7 +179,7 @@ async def prepared(place: Place, folder: Path, *, campaigns: Mapping[str, Any] |
             place,
             clock=clock,
             waha={"base_url": gateway.url, "api_key": key},
-            campaigns={"media_folder": str(folder), **(campaigns or {})},
+            campaigns={"media_folder": str(folder), "ack_poll_s": 0, **(campaigns or {})},
         ) as home,
     ):
         gateway.add_session(SESSION)

@@ -115,6 +115,21 @@ async def test_what_would_go_out_in_braces_is_told_before_anybody_gets_it(opens:
         assert await sending.campaign() == ("Scheduled", None)
 
 
+async def test_a_text_with_braces_left_waits_for_an_explicit_word(opens: Opens) -> None:
+    """The start pauses before the first contact and says which; a resume is the word to send it as it is."""
+    rows = [{"phoneNumber": phone(number), "fields": {"city": "Utrecht"}} for number in range(2)]
+    async with opens(0, "Hi {LastName} of {city}, {name}", rows=rows) as sending:
+        await sending.later(HOUR_MS)
+        assert await sending.campaign() == ("Paused", "PLACEHOLDERS")
+        assert (sending.accepted(), await sending.states()) == ([], ["PENDING", "PENDING"])
+        told = sending.last("campaign.paused")
+        assert (told["detail"], told["pendingCount"]) == ("{LastName} would reach people as it is", 2)
+        await sending.ask("resume")
+        await sending.later(HOUR_MS)
+        assert sending.texts() == [(chat(number), "Hi {LastName} of Utrecht, friend") for number in range(2)]
+        assert sending.changes() == ["campaign.paused", "campaign.resumed", "campaign.completed"]
+
+
 async def test_local_numbers_are_refused_and_written_ones_understood(opens: Opens) -> None:
     """Bug 11: nobody is written to under a national number; signs and prefixes of a number make no difference."""
     whole = [f"+{phone(0)}", f"00{phone(1)}", "+999 00-000 (0002)", f"{phone(3)}@c.us"]

@@ -18,6 +18,7 @@ from domain.wire import iso
 from localstack.faults import When
 from tests.integration.sending import (
     DAY_MS,
+    DEAD_LETTERS,
     HOUR_MS,
     MINUTE_MS,
     ROBOT,
@@ -147,6 +148,19 @@ def is_looked_after_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = CampaignKeeper.__init__.__kwdefaults__
     assert defaults == {"every_s": 60.0}
     monkeypatch.setitem(defaults, "every_s", 0.01)
+
+
+async def test_a_start_timer_that_is_too_early_starts_nothing(opens: Opens) -> None:
+    """However it came to be due: the campaign starts at its own time."""
+    due_ms = MORNING_MS + 5 * HOUR_MS
+    async with opens(2, scheduledAt=iso(due_ms)) as sending:
+        early = "UPDATE timer SET due_at_ms = ? WHERE id = 'campaign.start:1'"
+        await sending.home.database.apply([Write(early, (MORNING_MS + MINUTE_MS,), rows=1)])
+        await sending.later(HOUR_MS)
+        assert (await sending.campaign(), sending.accepted()) == (("Scheduled", None), [])
+        await sending.later(6 * HOUR_MS)
+        assert (await sending.row())["started_at_ms"] == due_ms
+        assert sending.accepted() == chats(range(2))
 
 
 @pytest.mark.usefixtures("is_looked_after_all_the_time")
@@ -286,7 +300,7 @@ LATE = {"expires_after_s": 3_600}
 async def test_a_start_that_comes_too_late_is_none(
     database_place: Place, media_folder: Path, own_s: int | None, late_ms: int, status: str
 ) -> None:
-    """By the campaign's own word, else by the setting; it is told, and nothing is sent."""
+    """By the campaign's own word, else by the setting; it is told, nothing is sent, and there is nobody to retry."""
     due_ms = MORNING_MS + HOUR_MS
     async with prepared(database_place, media_folder, campaigns=LATE) as sending:
         async with sending.home.running():
@@ -296,8 +310,11 @@ async def test_a_start_that_comes_too_late_is_none(
         async with sending.home.running():
             await sending.home.quiet()
             await sending.later(HOUR_MS)
+            await sending.ask("retry", scope="pending")
         row = await sending.row()
         assert row["status"] == status
+        letters = sending.home.sqs.messages(DEAD_LETTERS)
+        assert [letter.attributes["errorKind"] for letter in letters] == ["wrong-state"]
         is_over = status == "Failed"
         assert sending.changes() == (["campaign.failed"] if is_over else ["campaign.started", "campaign.completed"])
         assert sending.accepted() == ([] if is_over else chats(range(2)))

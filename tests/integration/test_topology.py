@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from moto.server import ThreadedMotoServer
+from pydantic import SecretStr
 
 from daemon import topology
 from daemon.opening import open_sqs
 from daemon.settings import Settings
+from daemon.settings_campaigns import WahaSettings
 from daemon.sqs import QueueMissing, Sqs
 from localstack.sqs import SqsServer
 from tests.world import settings_for
@@ -53,6 +55,16 @@ async def test_ensure_creates_every_queue_once(settings: Settings, sqs: Sqs) -> 
     ]
     assert await topology.ensure(sqs, specs) == [f"created {spec.name}" for spec in specs]
     assert await topology.ensure(sqs, specs) == []
+
+
+async def test_the_queue_of_webhooks_is_one_more_where_it_is_named(settings: Settings) -> None:
+    """With its own dead-letter queue, ahead of it."""
+    waha = WahaSettings(base_url="http://waha", events_queue="waha-events", webhook_key=SecretStr("k"))
+    specs = topology.topology(settings.model_copy(update={"waha": waha}))
+    found = {spec.name: spec.dead_letters for spec in specs}
+    assert (found["waha-events-dlq"], found["waha-events"]) == (None, "waha-events-dlq")
+    assert list(found).index("waha-events-dlq") < list(found).index("waha-events")
+    assert len(specs) == 7
 
 
 async def test_the_queues_are_as_the_topology_says(settings: Settings, sqs: Sqs) -> None:

@@ -32,7 +32,7 @@ KEY = "a-key"
 ANN = "99910000001@c.us"
 CHAT = f"/api/default/chats/{ANN}/messages"
 
-NULL_IN_LIFE = {"me", "presence", "participant", "mediaUrl"}  # null where there is none, although not said to be
+NULL_IN_LIFE = {"me", "presence", "participant", "mediaUrl", "pn"}  # null where there is none, although not said to be
 A_WORD_IN_LIFE = {"presence"}  # "online", although said to be an object
 SAID_NOWHERE = {"engine", "assignedWorker", "messageCapping"}  # told by WAHA, unknown to its document
 UNDERSTOOD = {"type", "properties", "required", "items", "$ref", "allOf", "oneOf", "enum", "nullable"}
@@ -226,7 +226,7 @@ async def home(document: Document, engine: str = "NOWEB") -> AsyncIterator[Home]
 
 @pytest.mark.parametrize("engine", ["NOWEB", "GOWS", "WEBJS"])
 async def test_every_request_of_our_client_is_one_that_waha_knows(document: Document, engine: str) -> None:
-    """Session, new id, text, picture, film, document and both lookups, with the answers of each engine."""
+    """Session, new id, text, picture, film, document and all lookups, with the answers of each engine."""
     async with home(document, engine) as place:
         waha, ours = place.waha, HttpWhatsApp(place.transport, place.waha.url, KEY)
         state = await ours.session("default", "call-1")
@@ -236,8 +236,12 @@ async def test_every_request_of_our_client_is_one_that_waha_knows(document: Docu
             media = Media(mime_type, name, base64.b64encode(b"a file").decode())
             sent.append(await ours.send_media(to_ann(None, "call-1"), "Look", media))
         found = [await ours.was_sent("default", ANN, each, None) for each in (waha.accepted[0].id, "3EB0UNKNOWN")]
+        waha.records.lids["99900777@lid"] = ANN
+        behind = [(await ours.number_of("default", lid, None)).chat_id for lid in ("99900777@lid", "99900778@lid")]
+        acks = [await ours.ack_of("default", ANN, each, None) for each in (waha.accepted[0].id, "3EB0UNKNOWN")]
         accepted = [(message.chat_id, message.text, message.kind, message.call_ref) for message in waha.accepted]
 
+    assert (behind, acks) == ([ANN, None], [1, None])
     assert (state.status, state.pause) == ("WORKING", None)
     assert (message_id is None) == (engine == "WEBJS")
     assert [answer.verdict for answer in sent] == [SendVerdict.SENT] * 4
@@ -285,6 +289,7 @@ async def test_every_answer_of_the_simulator_is_one_of_waha(document: Document) 
         for path in (
             *("/ping", "/health", "/api/server/version", "/api/sessions?all=true", "/api/default/new-message-id"),
             *(f"{CHAT}?limit=2&filter.ack=SERVER&downloadMedia=false&sortOrder=asc", f"{CHAT}/{waha.accepted[1].id}"),
+            *("/api/default/lids/99900778", "/api/default/lids/99900778%40lid"),
             *(f"/api/contacts/check-exists?session=default&phone=9991000000{each}" for each in (1, 2)),
         ):
             assert (await http.get(path)).status_code == 200

@@ -188,7 +188,7 @@ def test_the_settings_in_the_documents_exist() -> None:
     settings = {dotted(path): variable(path) for path in leaves(Settings)}
     sections = {name.partition(".")[0] for name in settings if "." in name}
     special = {"ROBOTD_CONFIG", "ROBOTD_SECRETS_DIR", "ROBOTD_SERVICE_HOST", "ROBOTD_PORT", "ROBOTD_"}
-    others = {*(event.value for event in LogEvent), "megazord.event"}
+    others = {*(event.value for event in LogEvent), "megazord.event", "waha.event"}
     for file in PAGES:
         text = file.read_text(encoding="utf-8")
         for quoted in QUOTED.findall(text):

@@ -10,6 +10,7 @@ from handlers.campaign_changes import HEAL, START, STEP
 from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
 from handlers.monitors import ALARM, CLOSE, OPEN, WINDOW, MonitorHandlers
+from handlers.number_watch import ACKS
 from handlers.routes import Families, Origin, routes
 from handlers.status_checks import END, StatusCheckHandlers
 from handlers.subscriptions import RELEASE, ROLL_CALL, SubscriptionHandlers
@@ -57,10 +58,12 @@ def test_every_type_names_its_handler_as_people_find_it() -> None:
         "alert.post": "AlertHandlers.post",
         "alert.quiet": "AlertHandlers.quiet",
         "megazord.event": "SubscriptionHandlers.event",
+        "waha.event": "WhatsAppEventHandlers.event",
+        "number.acks": "WhatsAppEventHandlers.watch",
     }
 
 
-TIMERS = (END, RELEASE, ROLL_CALL, OPEN, WINDOW, ALARM, CLOSE, START, STEP, HEAL, POST, QUIET)
+TIMERS = (END, RELEASE, ROLL_CALL, OPEN, WINDOW, ALARM, CLOSE, START, STEP, HEAL, POST, QUIET, ACKS)
 
 
 @pytest.mark.parametrize("timer_type", TIMERS)
