@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test coverage check scale lint fmt types arch bench docs lock clean
+.PHONY: help setup system demo test coverage check scale prove lint fmt types arch bench docs lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -75,6 +75,12 @@ check: lint types arch test ## what CI runs: lint, types, rooms, tests
 scale: $(STAMP) system ## ten thousand open checks with a hundred thousand events; two thousand campaigns at once
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
 	ROBOTD_TEST_SCALE=full $(BIN)/python -m pytest -n 0 -s $(SCALES:%=tests/e2e/test_%.py)
+
+prove: $(STAMP) system ## kill -9 and chaos at full amounts; SEED= repeats a run
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
+	memory=/dev/shm; test -w $$memory || memory=/tmp; \
+	TMPDIR=$$(mktemp -d $$memory/robotd-tests.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; \
+	ROBOTD_PROOF=full ROBOTD_PROOF_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/proof/test_campaign_*.py
 
 lint: $(STAMP) ## ruff with all rules, format, Dockerfile
 	@$(BIN)/ruff check --quiet .

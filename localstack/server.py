@@ -54,7 +54,7 @@ class SimulatorServer:
         self.bell = Bell()
         self._clock = clock
         self._listen_on = (host, port)
-        self._app = web.Application(middlewares=[self._observe])
+        self._app = web.Application(middlewares=[self._observe], client_max_size=0)  # who has a limit has his own
         self._app.add_routes([*routes, *self._control_routes()])
         self._runner: web.AppRunner | None = None
 
@@ -107,6 +107,7 @@ class SimulatorServer:
         if fault is None:
             return await handler(request)
         if fault.when is When.BEFORE and fault.kind is not FaultKind.MALFORMED:
+            await request.read()  # while the caller is there: what it asked for may be carried out when it is gone
             return await self._suffer(fault, lambda: handler(request))
         response = await handler(request)
         return await self._suffer(fault, lambda: _ready(response))

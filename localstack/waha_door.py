@@ -65,6 +65,8 @@ class Door:
     async def body(self, request: web.Request) -> bytes:
         """The whole body. Refused with 413 as soon as it is too long."""
         limit = self.behaviour.max_body_bytes
+        if request.content.at_eof():  # read already, before the request hung
+            return await request.read()
         raw = bytearray()
         async for chunk in request.content.iter_any():
             raw += chunk

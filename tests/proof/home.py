@@ -26,6 +26,7 @@ from daemon.store.mysql import MysqlAddress
 from localstack.megazord import MegazordSimulator
 from localstack.micro_managers import MicroManagersSimulator
 from localstack.sqs import SqsServer
+from localstack.waha import WahaSimulator
 from tests.proof.child import PAUSE, Armed
 from tests.proof.nursery import Child, Nursery
 from tests.world import settings_for
@@ -73,6 +74,12 @@ class Tables:
         """How many rows `what` (a table, and perhaps a WHERE) has."""
         return int(self.rows(f"SELECT COUNT(*) FROM {what}")[0][0])  # noqa: S608  words of ours
 
+    def are_let_go(self) -> bool:
+        """Whether nobody else is connected: then nothing that a dead process has sent can still be carried out."""
+        if isinstance(self.place, Path):
+            return True
+        return self.count("information_schema.processlist WHERE db = DATABASE()") == 1
+
     def _open(self) -> Any:
         if isinstance(self.place, Path):
             return sqlite3.connect(self.place, timeout=10, isolation_level=None)
@@ -84,6 +91,7 @@ class Tables:
             database=place.database,
             autocommit=True,
             charset="utf8mb4",
+            ssl_disabled=True,  # else each connection reads all certificates of the machine first
         )
 
 
@@ -100,6 +108,7 @@ class Home:
     nursery: Nursery
     children: list[Child] = field(default_factory=list)
     calm_s: float = CALM_S
+    waha: WahaSimulator | None = None
 
     @property
     def child(self) -> Child:
@@ -164,20 +173,14 @@ class Home:
     def _tree(self) -> dict[str, Any]:
         tree = self.settings.model_dump(mode="json")
         secrets = (("aws", "access_key_id"), ("aws", "secret_access_key"), ("database", "password"))
-        for section, name in (*secrets, ("slack", "webhook_url")):
+        for section, name in (*secrets, ("slack", "webhook_url"), ("waha", "api_key")):
             secret = getattr(getattr(self.settings, section), name)
             tree[section][name] = secret.get_secret_value() if secret else None
         return tree
 
     def pass_time(self, by_s: float = JUMP_S) -> None:
         """Make everything that is stored older: messages, leases and claims; never the timers' own moments."""
-        for name in self.sqs.queues():
-            queue = self.sqs._queue(name)
-            for message in queue:
-                message.sent_s -= by_s
-                message.due_s -= by_s
-            queue._heap = [(due_s - by_s, ticket, message) for due_s, ticket, message in queue._heap]
-        self.sqs.tick()
+        self.age_messages(by_s)
         by_ms = round(by_s * 1000)
         for table, column in (
             ("timer", "lease_until_ms"),
@@ -186,6 +189,16 @@ class Home:
             ("lease", "until_ms"),
         ):
             self.tables.rows(f"UPDATE {table} SET {column} = {column} - {by_ms} WHERE {column} > 0")  # noqa: S608  words of ours
+
+    def age_messages(self, by_s: float = JUMP_S) -> None:
+        """Make the messages alone older: what a dead daemon had received comes again, and every lease lasts."""
+        for name in self.sqs.queues():
+            queue = self.sqs._queue(name)
+            for message in queue:
+                message.sent_s -= by_s
+                message.due_s -= by_s
+            queue._heap = [(due_s - by_s, ticket, message) for due_s, ticket, message in queue._heap]
+        self.sqs.tick()
 
     async def settle(self, is_done: Callable[[], bool], bound_s: float = BOUND_S) -> None:
         """Return when nothing is left to do and `is_done`: a dead daemon is replaced, and time passes where it must."""
@@ -208,8 +221,9 @@ class Home:
         if self._mark() == mark and not self.child.ended.is_set():
             self.pass_time()
 
-    def _mark(self) -> tuple[int, int, int]:
-        return len(self.sqs.ledger), len(self.megazord.requests), len(self.managers.requests)
+    def _mark(self) -> tuple[int, ...]:
+        asked = (neighbour.requests for neighbour in (self.megazord, self.managers, self.waha) if neighbour is not None)
+        return len(self.sqs.ledger), *map(len, asked)
 
     def _is_quiet(self) -> bool:
         soon_ms = round(time.time() * 1000) + 3000
@@ -249,8 +263,19 @@ def _few_templates(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def home(place: Path | MysqlAddress, folder: Path, nursery: Nursery, **consumer: object) -> AsyncIterator[Home]:
-    """A world without a daemon in it; the daemons that the test starts are ended with it. `consumer`: its settings."""
+async def home(
+    place: Path | MysqlAddress,
+    folder: Path,
+    nursery: Nursery,
+    *,
+    waha: WahaSimulator | None = None,
+    sections: Mapping[str, Mapping[str, Any]] | None = None,
+    **consumer: object,
+) -> AsyncIterator[Home]:
+    """A world without a daemon in it; the daemons that the test starts are ended with it.
+
+    `waha` may stand among the neighbours; `sections` are more of the settings, `consumer` that section.
+    """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         sqs = await stack.enter_async_context(SqsServer())
@@ -266,10 +291,11 @@ async def home(place: Path | MysqlAddress, folder: Path, nursery: Nursery, **con
             timers={"poll_every_s": 0.2, "lease_s": 5},
             templates={"folder": _few_templates(folder)},
             drain_timeout_s=6,  # type: ignore[arg-type]
+            **(sections or {}),
         )
         for spec in topology.topology(settings):
             sqs.create_queue(spec.name)
-        opened = Home(sqs, megazord, managers, settings, Tables(place), folder, nursery)
+        opened = Home(sqs, megazord, managers, settings, Tables(place), folder, nursery, waha=waha)
         try:
             yield opened
         finally:
