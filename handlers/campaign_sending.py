@@ -141,8 +141,9 @@ class CampaignSending:
             media = await self._media(campaign)
         except RuleViolation as refusal:
             return await paused(campaign, Stop(PauseReason.MEDIA, str(refusal)), recipient.position, uow)
-        recipient = recipient.intended(ready.message_id, uow.now_ms)
-        number = number.sending(uow.now_ms, self.chance())
+        now_ms = uow.present_ms  # the questions may have taken long
+        recipient = recipient.intended(ready.message_id, now_ms)
+        number = number.sending(now_ms, self.chance())
         uow.hold()
         uow.campaigns.intend(recipient, campaign.session)
         save_number(campaign.session, number, uow)
@@ -163,7 +164,7 @@ class CampaignSending:
             return await gateway(self.whatsapp).send_text(send, text)
         return await gateway(self.whatsapp).send_media(send, text, media)
 
-    async def _answered(self, sent: "Sent", number: Number, uow: UnitOfWork) -> Outcome:
+    async def _answered(self, sent: Sent, number: Number, uow: UnitOfWork) -> Outcome:
         """Usually all of it is one commit. If another writer was first, what can't be learnt again is saved alone."""
         campaign, recipient, answer, now_ms = sent.campaign, sent.recipient, sent.answer, sent.at_ms
 
@@ -182,7 +183,7 @@ class CampaignSending:
         next_at_ms = now_ms if sent.is_last else number.next_send(now_ms, campaign.window)[0]
         return handled(campaign, recipient, next_at_ms, uow)
 
-    async def _keep(self, sent: "Sent", uow: UnitOfWork) -> Number:
+    async def _keep(self, sent: Sent, uow: UnitOfWork) -> Number:
         """Write down what can't be learnt again, whatever others did to the campaign and its number meanwhile."""
         session = sent.campaign.session
         uow.campaigns.settle(_settled(sent), session)
@@ -197,7 +198,7 @@ class CampaignSending:
                 break
         return number
 
-    async def _stop(self, sent: "Sent", stop: Stop | None, uow: UnitOfWork) -> Outcome:
+    async def _stop(self, sent: Sent, stop: Stop | None, uow: UnitOfWork) -> Outcome:
         """The number's own error: its campaign pauses, unless somebody did something else with it meanwhile."""
         what = f"contact {sent.recipient.position}: {sent.answer.verdict}"
         current = await uow.campaigns.get(sent.campaign.id)
