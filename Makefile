@@ -11,7 +11,7 @@ WORKERS ?= 2
 # Unit tests that measure time: coverage would slow them down.
 TIMED := $(patsubst %,tests/unit/domain/test_%.py,expression_bounds expression_hostile expression_tricks template_hostile)
 # Handlers that are tested where they meet the database.
-MEETING := $(patsubst %,tests/integration/test_%.py,campaigns contacts whatsapp_events number_watch)
+MEETING := $(patsubst %,tests/integration/test_%.py,campaigns campaign_words campaign_promises bugs_of_the_original contacts whatsapp_events number_watch)
 SCALES ?= ten_thousand_checks two_thousand_campaigns
 OTHERS := $(filter-out tests/unit/ tests/__pycache__/,$(wildcard tests/*/))
 SOURCES := domain handlers daemon localstack tests
