@@ -13,7 +13,7 @@ from typing import Any
 
 from localstack.faults import FaultKind
 from localstack.waha_script import TroubleKind
-from tests.proof.campaign_home import Letter, Mailroom
+from tests.proof.campaign_home import TIMERS, Letter, Mailroom
 
 SENT, FAILED, SKIPPED, UNKNOWN = "SENT", "FAILED", "SKIPPED", "UNKNOWN"
 REFUSING = {TroubleKind.ENGINE_ERROR, TroubleKind.REACHOUT_LOCK, TroubleKind.BAD_REQUEST}
@@ -161,9 +161,9 @@ class Judge:
 
     def _left(self) -> Iterator[str]:
         home = self.room.home
-        for table in ("timer", "outbox"):
+        for table in (TIMERS, "outbox"):
             if rows := home.tables.dicts(table):
-                yield f"left in {table}: {json.dumps(rows, default=str)[:400]}"
+                yield f"left in {table.split()[0]}: {json.dumps(rows, default=str)[:400]}"
         for queue in home.consumed:
             if left := home.sqs.counts(queue).total:
                 yield f"{left} messages left in {queue}"
