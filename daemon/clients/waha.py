@@ -77,13 +77,19 @@ class HttpWhatsApp:
         return next((name for name in names if isinstance(name, str) and not _is_no_name(name)), None)
 
     async def ready(self, session: str, call_ref: str | None, *, with_id: bool) -> Ready:
-        """Both questions at the same time; an id that is not used harms nobody."""
+        """Both questions at the same time; an id that is not used harms nobody.
+
+        Where the session does not work, WAHA would let the second one wait for 5 s: it is given up.
+        """
         if not with_id:
             return Ready(await self.session(session, call_ref))
-        state, message_id = await asyncio.gather(
-            self.session(session, call_ref), self.new_message_id(session, call_ref)
-        )
-        return Ready(state, message_id)
+        asked_for_id = asyncio.create_task(self.new_message_id(session, call_ref))
+        try:
+            state = await self.session(session, call_ref)
+            return Ready(state, await asked_for_id if state.pause is None else None)
+        finally:
+            asked_for_id.cancel()
+            await asyncio.wait([asked_for_id])
 
     async def new_message_id(self, session: str, call_ref: str | None) -> str | None:
         """An id to send a text with; None where the engine reserves none, which is remembered for ten minutes."""

@@ -478,6 +478,17 @@ async def test_without_a_list_of_sessions_nobody_is_said_to_have_none(
             await hasty.session_of("ann", None)
 
 
+async def test_nobody_waits_for_the_id_of_a_session_that_does_not_work(
+    client: HttpWhatsApp, waha: WahaSimulator
+) -> None:
+    """WAHA holds that question while it hopes for the session; the other one is answered, and that is enough."""
+    waha.faults.hang("message-id.new")
+    waha.set_status(SESSION, "STOPPED")
+    async with asyncio.timeout(5):
+        ready = await client.ready(SESSION, None, with_id=True)
+    assert (ready.state.pause, ready.message_id) == (PauseReason.SESSION_NOT_WORKING, None)
+
+
 async def test_odd_sessions_belong_to_nobody(http: httpx.AsyncBaseTransport) -> None:
     """Without metadata, with a number as a user, without a name, or with one that leads elsewhere."""
     odd = [7, {}, {"name": "a", "config": None}, {"name": "b", "config": {"metadata": {"user.id": 7}}}]
