@@ -134,7 +134,7 @@ def test_a_campaign_is_made_and_previewed(life: dict[str, subprocess.CompletedPr
 
 
 def test_a_campaign_is_followed_to_its_end(life: dict[str, subprocess.CompletedProcess[str]]) -> None:
-    """It waits for a word about its braces; then one line for each change; what went wrong stands there with its count."""
+    """It waits for a word about its braces; then one line for each change, and what went wrong with its count."""
     assert told(life["run"])["note"] == "campaign 1 paused: PLACEHOLDERS"
     assert all_of(life["waits"].stdout, ("{LastName} would reach people as it is", "robotd campaign resume 1"))
     assert told(life["resume"])["note"] == "campaign 1 resumed"
