@@ -95,7 +95,10 @@ class World:
             finally:
                 self.daemon = None
                 daemon.stop()
-                ending = await run
+                while not run.done():  # its last long polls needn't be waited for
+                    self.sqs.end_polls()
+                    await asyncio.wait([run], timeout=0.02)
+                ending = run.result()
             assert ending is Ending.CLEAN
 
     async def quiet(self, timeout_s: float = 20.0) -> None:

@@ -193,6 +193,12 @@ class Broker:
             desk.queue.promote(self.clock())
             self.settle(desk.queue)
 
+    def end_polls(self) -> None:
+        """Answer every waiting poll with nothing, as at the end of its wait."""
+        for desk in self._desks.values():
+            for poll in [poll for poll in desk.polls if poll.is_open]:
+                self._give_up(poll)
+
     def close(self) -> None:
         """Stop all alarms and answer every waiting poll with nothing."""
         for desk in self._desks.values():

@@ -140,6 +140,10 @@ class SqsServer:
         """Look at the clock again, after it was turned by hand."""
         self._broker.tick()
 
+    def end_polls(self) -> None:
+        """Answer every long poll that waits, with nothing: a test need not wait for the end of the last one."""
+        self._broker.end_polls()
+
     async def wait_until(self, predicate: Callable[[], bool], timeout_s: float = 5.0) -> None:
         """Return once the predicate holds; it is asked again at every change in the server.
 
