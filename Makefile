@@ -80,7 +80,8 @@ prove: $(STAMP) system ## kill -9 and chaos at full amounts; SEED= repeats a run
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
 	memory=/dev/shm; test -w $$memory || memory=/tmp; \
 	TMPDIR=$$(mktemp -d $$memory/robotd-tests.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; \
-	ROBOTD_PROOF=full ROBOTD_PROOF_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/proof/test_campaign_*.py
+	ROBOTD_PROOF=full ROBOTD_PROOF_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/proof/test_campaign_*.py tests/integration/test_campaign*.py \
+	  tests/integration/test_bugs_*.py tests/integration/test_contacts_to_campaign.py
 
 lint: $(STAMP) ## ruff with all rules, format, Dockerfile
 	@$(BIN)/ruff check --quiet .
