@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 T ?= tests
-WORKERS ?= 2
+WORKERS ?= 3
 # Unit tests that measure time: coverage would slow them down.
 TIMED := $(patsubst %,tests/unit/domain/test_%.py,expression_bounds expression_hostile expression_tricks template_hostile)
 # Handlers that are tested where they meet the database.

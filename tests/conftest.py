@@ -1,6 +1,7 @@
 """Fixtures for every test folder: a private MariaDB, and a fresh database on each engine."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +16,8 @@ from daemon.store.sqlite import SqliteDatabase
 from tests.mariadb import OPT_OUT, MariaDb
 
 AnyDatabase = SqliteDatabase | MysqlDatabase
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: children would not hear Ctrl-C either
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Opener(Protocol):

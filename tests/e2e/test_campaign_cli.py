@@ -136,7 +136,9 @@ def test_a_campaign_is_made_and_previewed(life: dict[str, subprocess.CompletedPr
 def test_a_campaign_is_followed_to_its_end(life: dict[str, subprocess.CompletedProcess[str]]) -> None:
     """It waits for a word about its braces; then one line for each change, and what went wrong with its count."""
     assert told(life["run"])["note"] == "campaign 1 paused: PLACEHOLDERS"
-    assert all_of(life["waits"].stdout, ("{LastName} would reach people as it is", "robotd campaign resume 1"))
+    assert all_of(
+        " ".join(life["waits"].stdout.split()), ("{LastName} would reach people as it is", "robotd campaign resume 1")
+    )
     assert told(life["resume"])["note"] == "campaign 1 resumed"
     lines = life["watch"].stdout.splitlines()
     assert lines[-1].endswith("campaign 1 Completed, 5 of 5: 3 sent, 1 failed, 1 skipped")

@@ -86,9 +86,11 @@ class Wire:
     connections: int = 0
     url: str = ""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.append(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while await self._answer(reader, writer):
                 pass
@@ -138,6 +140,8 @@ async def saying(*says: bytes) -> AsyncIterator[Wire]:
         yield wire
     finally:
         wire.ended.set()
+        for writer in wire.writers:
+            writer.close()
         server.close()
         await server.wait_closed()
 
