@@ -148,7 +148,8 @@ def _tree(
         "database": database,
         "megazord": {"base_url": megazord},
         "micro_managers": {"base_url": managers},
-        "waha": {**waha},
+        # For so many numbers a relay brings the acknowledgements: to ask for them would cost more than the sends.
+        "waha": {**waha, "events_queue": "waha-events", "webhook_key": secrets.token_hex(16)},
         "campaigns": {"gap_min_s": GAP_MS / 1000, "gap_max_s": GAP_MS / 1000},
     }
 
