@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 T ?= tests
 WORKERS ?= 3
-# Unit tests that measure time: coverage would slow them down.
+# Unit tests that measure time or memory: they have a process and a processor of their own, and no coverage.
 TIMED := $(patsubst %,tests/unit/domain/test_%.py,expression_bounds expression_hostile expression_tricks template_hostile)
 # Handlers that are tested where they meet the database.
 MEETING := $(patsubst %,tests/integration/test_%.py,campaigns campaign_words campaign_promises bugs_of_the_original contacts whatsapp_events number_watch)
@@ -52,13 +52,14 @@ system:
 demo: $(STAMP) ## a day in one home and a campaign, in the terminal: no AWS, no MySQL, no Docker
 	@$(BIN)/robotd demo
 
-# All of them: the units under coverage first, then the rest without, which measures time. Nothing runs twice.
+# All of them: the units under coverage first, then what measures, then the rest. Nothing runs twice.
 test: $(STAMP) system ## every test, MariaDB included; a part with T=tests/unit, in a row with WORKERS=0
 	@if [ "$(T)" = tests ]; then $(MAKE) --no-print-directory coverage; fi
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
 	memory=/dev/shm; test -w $$memory || memory=/tmp; \
 	TMPDIR=$$(mktemp -d $$memory/robotd-tests.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(filter tests,$(T)),$(OTHERS) $(TIMED) $(MEETING:%=--ignore=%),$(T))
+	if [ "$(T)" = tests ]; then $(BIN)/python -m pytest -n 0 $(TIMED); fi; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(filter tests,$(T)),$(OTHERS) $(MEETING:%=--ignore=%),$(T))
 
 coverage: $(STAMP) system ## how much of domain and handlers the tests reach; less than 95 % of lines and branches fails
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
