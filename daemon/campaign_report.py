@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from daemon.campaign_view import Listed, Look, Reason
 from domain.campaign import CampaignStatus, Recipient, RecipientState
-from domain.campaign_ports import PaceRow
 from domain.number import Number, NumberRules
 from domain.sending import PauseReason
 from domain.wire import JsonObject, iso
+from handlers.campaign_changes import number_of
 
 _HOUR_MS = 3_600_000
 _LATE_MS = 60_000  # a step that is due for so long is one that nobody takes
@@ -56,7 +56,7 @@ def masked(chat_id: str) -> str:
 
 def status_report(look: Look, rules: NumberRules, now_ms: int) -> JsonObject:
     """A campaign as it stands at `now_ms`."""
-    campaign, number = look.campaign, number_of(look.pace, rules)
+    campaign, number = look.campaign, number_of(rules, look.pace)
     done = look.count(*_DONE)
     total = campaign.total_contacts if campaign.started_at_ms is not None else look.contacts
     step_ms = (look.due_ms or {}).get("campaign.step")
@@ -85,11 +85,6 @@ def status_report(look: Look, rules: NumberRules, now_ms: int) -> JsonObject:
         "unknown": [_unknown(one) for one in look.unknown],
         "notes": _notes(look, step_ms, now_ms),
     }
-
-
-def number_of(row: PaceRow | None, rules: NumberRules) -> Number:
-    """A number from its row, or one that never sent."""
-    return Number(rules) if row is None else Number.of(rules, row.pace, row.breaker, row.version)
 
 
 def counted(counts: Mapping[RecipientState, int]) -> JsonObject:

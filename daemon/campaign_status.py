@@ -13,18 +13,19 @@ from rich.live import Live
 from rich.text import Text
 
 from daemon.campaign_preview import preview_report
-from daemon.campaign_report import listed_report, number_of, status_report
+from daemon.campaign_report import listed_report, status_report
 from daemon.campaign_text import list_table, preview_text, status_line, status_text
 from daemon.campaign_view import CampaignReads
 from daemon.cli_past import console, local, plain, say_json, zone_of
 from daemon.clock import SystemClock
 from daemon.opening import open_campaigns
 from daemon.settings import Settings
-from daemon.settings_campaigns import breaker_rules, pace_rules, sending_window
+from daemon.settings_campaigns import number_rules
 from domain.campaign import Campaign, CampaignStatus
 from domain.errors import RobotdError, Unavailable
 from domain.number import NumberRules
 from domain.wire import JsonObject
+from handlers.campaign_changes import number_of
 
 FINAL = {CampaignStatus.COMPLETED, CampaignStatus.FAILED, CampaignStatus.CANCELLED}
 _EVERY_S = 1.0
@@ -93,7 +94,7 @@ async def show_preview(settings: Settings, which: Which, *, as_json: bool) -> in
     async with open_campaigns(settings) as reads:
         campaign = await found(reads, which)
         audience = await reads.audience(campaign)
-        number = number_of(await reads.pace(campaign.session), rules_of(settings))
+        number = number_of(rules_of(settings), await reads.pace(campaign.session))
     report = preview_report(campaign, audience, number, SystemClock().now_ms())
     if as_json:
         say_json(report)
@@ -104,8 +105,7 @@ async def show_preview(settings: Settings, which: Which, *, as_json: bool) -> in
 
 def rules_of(settings: Settings) -> NumberRules:
     """What holds for every number, as the daemon has it."""
-    section = settings.campaigns
-    return NumberRules(pace_rules(section), sending_window(section), breaker_rules(section))
+    return number_rules(settings.campaigns)
 
 
 async def _look(reads: CampaignReads, which: Which, settings: Settings) -> JsonObject:

@@ -18,10 +18,9 @@ from daemon.media import MediaFolder
 from daemon.monitors import FileMonitors
 from daemon.probe import Probe
 from daemon.settings import Settings
-from daemon.settings_campaigns import breaker_rules, pace_rules, sending_window
+from daemon.settings_campaigns import number_rules
 from daemon.template_library import TemplateLibrary
 from daemon.whatsapp_events import whatsapp_events
-from domain.number import NumberRules
 from handlers.alerts import AlertHandlers
 from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
@@ -106,7 +105,7 @@ def _slack(around: Neighbours, http: httpx.AsyncClient) -> HttpSlack | None:
 
 def _campaigns(settings: Settings, whatsapp: HttpWhatsApp | None) -> tuple[CampaignHandlers, CampaignSending]:
     own, media = settings.campaigns, MediaFolder(settings.campaigns.media_folder)
-    rules = NumberRules(pace_rules(own), sending_window(own), breaker_rules(own))
+    rules = number_rules(own)
     if whatsapp is not None:
         for warning in rules.pace.warnings:
             _log.warning(LogEvent.CAMPAIGN_PACE, warning=warning)

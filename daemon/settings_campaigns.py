@@ -18,23 +18,22 @@ from daemon.settings_values import (
     ZoneName,
     disagree,
 )
+from domain.campaign_messages import DAYS, LOCAL_END, LOCAL_TIME, minute_of
+from domain.number import NumberRules
 from domain.number_breaker import BreakerRules
 from domain.opt_out import KEYWORDS
 from domain.pace import PaceRules, WarmUpStep
 from domain.sending_window import SendingWindow
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_S = 86_400
-_CLOCK = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
-_CLOCK_OR_END = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 
 
 def read_weekdays(text: str) -> frozenset[int]:
     """`mon, tue` as 1 to 7. Raises ValueError."""
     names = [name.strip().lower() for name in text.split(",")]
-    if any(name not in _DAYS for name in names):
-        raise ValueError(f"expected days with commas between them, out of {', '.join(_DAYS)}")
-    return frozenset(_DAYS.index(name) + 1 for name in names)
+    if any(name not in DAYS for name in names):
+        raise ValueError(f"expected days with commas between them, out of {', '.join(DAYS)}")
+    return frozenset(DAYS.index(name) + 1 for name in names)
 
 
 def read_dates(text: str | None) -> frozenset[date]:
@@ -139,10 +138,10 @@ class CampaignSettings(Section):
     window_days: Weekdays = Field(
         "mon,tue,wed,thu,fri,sat,sun", description="Days of the week on which the sending window opens."
     )
-    window_start: str = Field("00:00", pattern=_CLOCK, description="When it opens, in quotes.")
+    window_start: str = Field("00:00", pattern=LOCAL_TIME, description="When it opens, in quotes.")
     window_end: str = Field(
         "24:00",
-        pattern=_CLOCK_OR_END,
+        pattern=LOCAL_END,
         description="When it closes, in quotes; at or before `campaigns.window_start`: on the next day.",
     )
     excluded_dates: Dates = Field(
@@ -268,8 +267,8 @@ def sending_window(settings: CampaignSettings) -> SendingWindow:
     return SendingWindow(
         zone=settings.time_zone,
         weekdays=read_weekdays(settings.window_days),
-        start_minute=_minute(settings.window_start),
-        end_minute=_minute(settings.window_end),
+        start_minute=minute_of(settings.window_start),
+        end_minute=minute_of(settings.window_end),
         excluded=read_dates(settings.excluded_dates),
     )
 
@@ -301,10 +300,10 @@ def breaker_rules(settings: CampaignSettings) -> BreakerRules:
     )
 
 
+def number_rules(settings: CampaignSettings) -> NumberRules:
+    """All that holds for every number."""
+    return NumberRules(pace_rules(settings), sending_window(settings), breaker_rules(settings))
+
+
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _minute(clock: str) -> int:
-    hours, _, minutes = clock.partition(":")
-    return int(hours) * 60 + int(minutes)

@@ -11,8 +11,10 @@ from domain.wire import RowId, WireTime
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-LocalTime = Annotated[str, Field(strict=True, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-LocalEnd = Annotated[str, Field(strict=True, pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
+LOCAL_TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+LOCAL_END = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+LocalTime = Annotated[str, Field(strict=True, pattern=LOCAL_TIME)]
+LocalEnd = Annotated[str, Field(strict=True, pattern=LOCAL_END)]
 
 
 class Window(CommandData):
@@ -34,8 +36,8 @@ class Window(CommandData):
         return SendingWindow(
             zone=self.time_zone,
             weekdays=frozenset(DAYS.index(day) + 1 for day in self.days),
-            start_minute=_minute(self.start),
-            end_minute=_minute(self.end),
+            start_minute=minute_of(self.start),
+            end_minute=minute_of(self.end),
             excluded=frozenset(self.excluded_dates),
         )
 
@@ -55,7 +57,8 @@ def _clock(minute: int) -> str:
     return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
-def _minute(clock: str) -> int:
+def minute_of(clock: str) -> int:
+    """`09:30` as minutes since midnight."""
     hours, _, minutes = clock.partition(":")
     return int(hours) * 60 + int(minutes)
 

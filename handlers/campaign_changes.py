@@ -143,8 +143,19 @@ def tell(
 
 def reply(command: Addressed, campaign: Campaign, counts: Counts, uow: UnitOfWork) -> None:
     """Collect the answer to a command: the campaign as it stands, for whom the command names, else the campaign."""
-    to = command if names_somebody(command) else campaign
-    publish(to, campaign, reply_id(uow.source, uow.id), "campaign.current", campaign_payload(campaign, counts), uow)
+    publish(
+        addressee(command, campaign),
+        campaign,
+        reply_id(uow.source, uow.id),
+        "campaign.current",
+        campaign_payload(campaign, counts),
+        uow,
+    )
+
+
+def addressee(command: Addressed, campaign: Campaign) -> Addressed:
+    """Whom an answer goes to: whoever the command names, else whoever the campaign names."""
+    return command if names_somebody(command) else campaign
 
 
 def names_somebody(to: Addressed) -> bool:

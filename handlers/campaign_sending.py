@@ -21,10 +21,10 @@ from domain.outcome import Done, Outcome, Retry
 from domain.ports import UnitOfWork
 from domain.sending import Media, PauseReason, SendAnswer, SendVerdict
 from handlers.campaign_changes import (
+    addressee,
     ended,
     gateway,
     handled,
-    names_somebody,
     number_of,
     own,
     paused,
@@ -263,7 +263,7 @@ class CampaignSending:
             sent = replace(sent, state=state, waha_id=answer.waha_id, error_code=code, error_detail=detail)
             uow.trial_sends.settle(sent)
         payload = {"campaignId": campaign.id, "state": sent.state.value, "error": sent.error_detail}
-        to = command if names_somebody(command) else campaign
+        to = addressee(command, campaign)
         publish(to, campaign, reply_id(uow.source, uow.id), "campaign.test-sent", payload, uow)
         return Done(f"test send of campaign {campaign.id}: {sent.state}")
 

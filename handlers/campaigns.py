@@ -32,6 +32,7 @@ from handlers.campaign_changes import (
     HEAL,
     HEAL_EVERY_MS,
     START,
+    addressee,
     already,
     check_schedule,
     ended,
@@ -302,6 +303,6 @@ class CampaignHandlers:
             "estimatedEnd": iso(number.estimate(contacts, uow.now_ms, campaign.window)),
             "example": personal(campaign.text, None, campaign.default_name, {}),
         }
-        to = command if names_somebody(command) else campaign
+        to = addressee(command, campaign)
         publish(to, campaign, reply_id(uow.source, uow.id), "campaign.preview", payload, uow)
         return Done(f"campaign {campaign.id} previewed")
