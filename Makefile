@@ -9,7 +9,8 @@ STAMP := .venv/.installed
 T ?= tests
 WORKERS ?= 3
 # Unit tests that measure time or memory: they have a process and a processor of their own, and no coverage.
-TIMED := $(patsubst %,tests/unit/domain/test_%.py,expression_bounds expression_hostile expression_tricks template_hostile)
+TIMED := $(patsubst %,tests/unit/domain/test_%.py,expression_bounds expression_hostile expression_tricks template_hostile) \
+  $(patsubst %,tests/unit/daemon/test_%.py,event_log strict_yaml)
 # Handlers that are tested where they meet the database.
 MEETING := $(patsubst %,tests/integration/test_%.py,campaigns campaign_words campaign_promises bugs_of_the_original contacts whatsapp_events number_watch)
 SCALES ?= ten_thousand_checks two_thousand_campaigns
@@ -112,7 +113,7 @@ docs: $(STAMP) ## write the generated pages anew
 lock: $(STAMP) ## resolve the dependencies anew: all, and what the image needs
 	@$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --all-extras --universal --generate-hashes --no-emit-index-url \
 	  --no-annotate --python-version 3.11 --custom-compile-command "make lock" --output-file requirements.lock
-	@$(BIN)/uv pip compile pyproject.toml --quiet --constraint requirements.lock --universal --generate-hashes \
+	@$(BIN)/uv pip compile pyproject.toml --quiet --extra mail --constraint requirements.lock --universal --generate-hashes \
 	  --no-emit-index-url --no-annotate --python-version 3.11 --custom-compile-command "make lock" \
 	  --output-file requirements-image.lock
 
