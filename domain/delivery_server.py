@@ -22,7 +22,10 @@ class TlsMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryServer:
-    """One row of MailWizz's delivery servers, the core columns alone. `last_updated` is as the database spells it."""
+    """One row of MailWizz's delivery servers, the core columns alone.
+
+    `last_updated` is as the database spells it, `password` as the row has it: perhaps encrypted.
+    """
 
     id: int
     type: str

@@ -169,10 +169,8 @@ class MailChecks(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class TestAddresses:
+class TrialAddresses:
     """The subscribers that a test campaign goes to, on the list `list_id`: one that arrives, one that bounces."""
-
-    __test__ = False
 
     list_id: int
     recipient: str
@@ -213,20 +211,18 @@ class TableMail:
     headers: tuple[tuple[str, str], ...]
 
 
-class TestCampaigns(Protocol):
+class TrialCampaigns(Protocol):
     """The way through MailWizz itself. Every method raises Unavailable where it can't be asked."""
 
-    __test__ = False
-
-    async def prepare(self, addresses: TestAddresses) -> None:
+    async def prepare(self, addresses: TrialAddresses) -> None:
         """Confirm both subscribers again, and take the bounce address off the blacklist. Repeatable."""
         ...
 
-    async def create(self, server: DeliveryServer, addresses: TestAddresses, subject: str, token: str) -> int:
+    async def create(self, server: DeliveryServer, addresses: TrialAddresses, subject: str, token: str) -> int:
         """The id of the campaign with this token in its subject; made where there is none yet."""
         ...
 
-    async def progress(self, campaign_id: int, addresses: TestAddresses) -> CampaignProgress:
+    async def progress(self, campaign_id: int, addresses: TrialAddresses) -> CampaignProgress:
         """Status, and the delivery log's line for the recipient."""
         ...
 
