@@ -45,7 +45,7 @@ from domain.ports import Clock
 from handlers.routes import Families, patient_timers, routes
 
 _log = structlog.get_logger()
-_REST_S = 0.02  # of timers that may wait for a slow neighbour: nobody notices, and claims are fewer
+_REST_S = 0.05  # of timers that may wait for a slow neighbour: nobody notices, and claims are fewer
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import structlog
 from daemon.clients.megazord import HttpMegazord, Own
 from daemon.clients.micro_managers import HttpMicroManagers
 from daemon.clients.slack import HttpSlack
+from daemon.clients.transports import AiohttpTransport, OneShotTransport
 from daemon.clients.waha import HttpWhatsApp
 from daemon.clients.waha_http import Patience
 from daemon.log import LogEvent
@@ -30,9 +31,7 @@ from handlers.status_checks import StatusCheckHandlers
 from handlers.subscriptions import SubscriptionHandlers
 
 _log = structlog.get_logger()
-# The library's own 100, of which it keeps 20: it would close one after nearly every request, and look at all of them
-# for each of all waiting requests, which costs more than the request.
-_HTTP_LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=20)
+_CONNECTIONS, _KEEP_S = 20, 4  # of each neighbour; Node closes what is idle after 5 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,9 @@ async def open_families(around: Neighbours, templates: TemplateLibrary, rules: F
     settings = around.settings
     async with AsyncExitStack() as stack:
         for_megazord, for_managers, for_slack = [await stack.enter_async_context(_http()) for _ in range(3)]
-        to_waha = [await stack.enter_async_context(transport) for transport in _waha_transports(settings)]
+        questions, sends = _waha_transports(settings)
+        await stack.enter_async_context(questions)
+        await stack.enter_async_context(sends)
         megazord = _megazord(around, for_megazord)
         checks = StatusCheckHandlers(
             megazord, _micro_managers(around, for_managers), templates, settings.templates.time_zone
@@ -58,7 +59,7 @@ async def open_families(around: Neighbours, templates: TemplateLibrary, rules: F
         monitors = MonitorHandlers(megazord, rules)
         listeners = (checks, monitors)
         subscriptions = SubscriptionHandlers(megazord, listeners, settings.megazord.roll_call_event)
-        whatsapp = _whatsapp(around, *to_waha)
+        whatsapp = _whatsapp(around, questions, sends)
         campaigns, sending = _campaigns(settings, whatsapp)
         yield Families(
             checks,
@@ -72,16 +73,12 @@ async def open_families(around: Neighbours, templates: TemplateLibrary, rules: F
 
 
 def _http() -> httpx.AsyncClient:
-    return httpx.AsyncClient(trust_env=False, limits=_HTTP_LIMITS)
+    return httpx.AsyncClient(transport=AiohttpTransport(_CONNECTIONS, _KEEP_S), trust_env=False)
 
 
-def _waha_transports(settings: Settings) -> list[httpx.AsyncHTTPTransport]:
+def _waha_transports(settings: Settings) -> tuple[AiohttpTransport, OneShotTransport]:
     """For questions, two at a time before each send, and for sends, which never use a connection again."""
-    at_once = settings.campaigns.max_in_flight
-    # Shorter than the 5 s after which Node closes what is idle.
-    questions = httpx.Limits(max_connections=2 * at_once, max_keepalive_connections=2 * at_once, keepalive_expiry=4)
-    sends = httpx.Limits(max_connections=at_once, max_keepalive_connections=0)
-    return [httpx.AsyncHTTPTransport(limits=limits, trust_env=False) for limits in (questions, sends)]
+    return AiohttpTransport(2 * settings.campaigns.max_in_flight, _KEEP_S), OneShotTransport()
 
 
 def _megazord(around: Neighbours, http: httpx.AsyncClient) -> HttpMegazord:

@@ -185,8 +185,8 @@ class Timers:
                 full = False
             if not full:
                 await self._wait_for_next()
-            if self._pace.rest_s and len(self._in_flight) > 0:
-                await asyncio.sleep(self._pace.rest_s)
+                if self._pace.rest_s and len(self._in_flight) > 0:
+                    await asyncio.sleep(self._pace.rest_s)
 
     async def keep(self) -> None:
         """Renew the leases of what runs for longer than a look, for ever.

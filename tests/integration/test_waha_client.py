@@ -6,7 +6,7 @@ import hashlib
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -14,9 +14,12 @@ import httpx
 import pytest
 
 from daemon.clients import waha as waha_client
+from daemon.clients.http import unheard
+from daemon.clients.transports import AiohttpTransport, OneShotTransport
 from daemon.clients.waha import HttpWhatsApp
 from daemon.clients.waha_answers import message_id_of
 from daemon.clients.waha_http import Patience
+from daemon.probe import Probe, unobserved
 from domain.campaign_ports import Send, WhatsApp
 from domain.errors import ConfigError, Unavailable
 from domain.sending import Media, PauseReason, SendAnswer, SendVerdict, SessionState
@@ -152,8 +155,8 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncBaseTransport]:
-    async with httpx.AsyncHTTPTransport(trust_env=False) as transport:
+async def http() -> AsyncIterator[AiohttpTransport]:
+    async with AiohttpTransport(100, keep_s=4) as transport:
         yield transport
 
 
@@ -164,22 +167,38 @@ async def waha() -> AsyncIterator[WahaSimulator]:
         yield simulator
 
 
+_ANY_PATIENCE = Patience()
+
+
+def whatsapp(
+    http: httpx.AsyncBaseTransport,
+    url: str,
+    key: str | None = None,
+    *,
+    patience: Patience = _ANY_PATIENCE,
+    probe: Probe = unobserved,
+    heard: Callable[[str], None] = unheard,
+) -> HttpWhatsApp:
+    """As the daemon has it: a send has a connection of its own."""
+    return HttpWhatsApp(http, url, key, sends=OneShotTransport(), patience=patience, probe=probe, heard=heard)
+
+
 @pytest.fixture
-def client(http: httpx.AsyncBaseTransport, waha: WahaSimulator) -> HttpWhatsApp:
-    return HttpWhatsApp(http, waha.url, KEY)
+def client(http: AiohttpTransport, waha: WahaSimulator) -> HttpWhatsApp:
+    return whatsapp(http, waha.url, KEY)
 
 
-async def told(http: httpx.AsyncBaseTransport, says: bytes, media: Media | None = None) -> tuple[SendAnswer, Wire]:
+async def told(http: AiohttpTransport, says: bytes, media: Media | None = None) -> tuple[SendAnswer, Wire]:
     async with saying(says) as wire:
-        hasty = HttpWhatsApp(http, wire.url, KEY, patience=HASTE)
+        hasty = whatsapp(http, wire.url, KEY, patience=HASTE)
         if media is None:
             return await hasty.send_text(to_chat("3EB0AA", "call-1"), TEXT), wire
         return await hasty.send_media(to_chat(None, "call-1"), TEXT, media), wire
 
 
-async def checked(http: httpx.AsyncBaseTransport, *says: bytes) -> tuple[SessionState, Wire]:
+async def checked(http: AiohttpTransport, *says: bytes) -> tuple[SessionState, Wire]:
     async with saying(*says) as wire:
-        return await HttpWhatsApp(http, wire.url, KEY, patience=HASTE).session(SESSION, None), wire
+        return await whatsapp(http, wire.url, KEY, patience=HASTE).session(SESSION, None), wire
 
 
 NO_SESSION = f"We didn't find a session with name '{SESSION}'.\nPlease start it first"
@@ -238,7 +257,7 @@ TABLE = [
     ("says", "verdict", "code", "pause"), TABLE, ids=[f"{row[2]}-{at}" for at, row in enumerate(TABLE)]
 )
 async def test_each_answer_has_its_verdict_and_is_asked_for_once(
-    http: httpx.AsyncBaseTransport, says: bytes, verdict: SendVerdict, code: str, pause: PauseReason | None
+    http: AiohttpTransport, says: bytes, verdict: SendVerdict, code: str, pause: PauseReason | None
 ) -> None:
     """The table of errors row by row: verdict, code, pause; the server saw one connection, and at most one request."""
     heard, wire = await told(http, says)
@@ -257,7 +276,7 @@ def _leaks(detail: str) -> list[str]:
 
 @pytest.mark.parametrize(("status", "after_s"), [("STARTING", 5.0), ("SCAN_QR_CODE", None)])
 async def test_a_session_that_starts_gets_a_short_grace(
-    http: httpx.AsyncBaseTransport, status: str, after_s: float | None
+    http: AiohttpTransport, status: str, after_s: float | None
 ) -> None:
     """Of the statuses that are not WORKING only STARTING passes within seconds; the detail names it."""
     heard, _ = await told(http, answer(422, not_working(status)))
@@ -267,7 +286,7 @@ async def test_a_session_that_starts_gets_a_short_grace(
 
 @pytest.mark.parametrize(("value", "after_s"), [("40", 40.0), ("99999999999", 3600.0), ("Tue, 25 Nov 2025", None)])
 async def test_retry_after_is_passed_on_within_reason(
-    http: httpx.AsyncBaseTransport, value: str, after_s: float | None
+    http: AiohttpTransport, value: str, after_s: float | None
 ) -> None:
     """Seconds are passed on up to an hour; a date is left to our own backoff."""
     heard, _ = await told(http, answer(429, Retry_After=value))
@@ -275,7 +294,7 @@ async def test_retry_after_is_passed_on_within_reason(
     assert heard.after_s == after_s
 
 
-async def test_a_file_that_is_too_large_pauses_for_its_media(http: httpx.AsyncBaseTransport) -> None:
+async def test_a_file_that_is_too_large_pauses_for_its_media(http: AiohttpTransport) -> None:
     """413 on a file would meet every other contact too."""
     heard, _ = await told(http, answer(413), PICTURE)
 
@@ -301,7 +320,7 @@ ODD_BODIES = [
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 @pytest.mark.parametrize("body", ODD_BODIES, ids=range(len(ODD_BODIES)))
-async def test_any_success_is_sent_whatever_its_body(http: httpx.AsyncBaseTransport, status: int, body: bytes) -> None:
+async def test_any_success_is_sent_whatever_its_body(http: AiohttpTransport, status: int, body: bytes) -> None:
     """A body that can't be understood costs the id, never the fact that the message went out."""
     heard, _ = await told(http, answer(status, body if status != 204 else b""))
 
@@ -320,7 +339,7 @@ async def test_any_success_is_sent_whatever_its_body(http: httpx.AsyncBaseTransp
     ids=["hangs", "cut", "garbled", "not gzip", "huge"],
 )
 async def test_a_success_whose_body_never_ends_well_is_sent(
-    http: httpx.AsyncBaseTransport, monkeypatch: pytest.MonkeyPatch, says: bytes
+    http: AiohttpTransport, monkeypatch: pytest.MonkeyPatch, says: bytes
 ) -> None:
     """The status line decides; what follows is read for a bounded time and up to a bounded size."""
     monkeypatch.setattr("daemon.clients.waha_http._BODY_S", 0.2)
@@ -329,7 +348,7 @@ async def test_a_success_whose_body_never_ends_well_is_sent(
     assert (heard, wire.connections) == (SendAnswer(SENT), 1)
 
 
-async def test_an_endless_body_is_left(http: httpx.AsyncBaseTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_body_is_left(http: AiohttpTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that never stops talking is left as soon as it has said more than any answer needs."""
     monkeypatch.setattr("daemon.clients.waha_http._BODY_BYTES", 100_000)
     written = 0
@@ -347,18 +366,18 @@ async def test_an_endless_body_is_left(http: httpx.AsyncBaseTransport, monkeypat
 
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
         url = "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
-        heard = await HttpWhatsApp(http, url, KEY).send_text(to_chat(), TEXT)
+        heard = await whatsapp(http, url, KEY).send_text(to_chat(), TEXT)
     assert (heard.verdict, heard.code) == (UNKNOWN, "http-500")
     assert written < 50_000_000
 
 
-async def test_an_error_that_repeats_a_whole_file_is_understood(http: httpx.AsyncBaseTransport) -> None:
+async def test_an_error_that_repeats_a_whole_file_is_understood(http: AiohttpTransport) -> None:
     """An echo of megabytes doesn't hide why: the bound grows with what we sent."""
     film = Media("video/mp4", "film.mp4", base64.b64encode(b"\x00\x01\x02" * 2_000_000).decode())
     echo = engine_error("server returned error 463")
     echo["request"]["body"]["file"] = {"data": film.data_base64}
     async with saying(answer(500, echo)) as wire:
-        heard = await HttpWhatsApp(http, wire.url, KEY).send_media(to_chat(), TEXT, film)
+        heard = await whatsapp(http, wire.url, KEY).send_media(to_chat(), TEXT, film)
 
     assert heard.pause is PauseReason.REACHOUT_LOCK
 
@@ -396,20 +415,20 @@ async def test_every_engine_s_answer_gives_the_id(client: WhatsApp, waha: WahaSi
 @pytest.mark.parametrize(
     "text", ["Zażółć gęślą 🦆 \u202eabc", "x" * 5_000, "a\r\nb\x00", '"quoted" \\ {Name}', "half \ud800", ""]
 )
-async def test_any_text_arrives_as_it_is(http: httpx.AsyncBaseTransport, text: str) -> None:
+async def test_any_text_arrives_as_it_is(http: AiohttpTransport, text: str) -> None:
     """Emoji, long texts, line ends and even half a surrogate pair: WAHA reads what we had."""
     async with saying(answer(201, {})) as wire:
-        heard = await HttpWhatsApp(http, wire.url, KEY).send_text(to_chat("3EB0AA", "call-1"), text)
+        heard = await whatsapp(http, wire.url, KEY).send_text(to_chat("3EB0AA", "call-1"), text)
 
     assert heard.verdict is SENT
     assert wire.seen[0].json == {"session": SESSION, "chatId": CHAT, "text": text, "id": "3EB0AA"}
 
 
-async def test_a_send_carries_key_and_call_ref_and_no_id_unless_there_is_one(http: httpx.AsyncBaseTransport) -> None:
+async def test_a_send_carries_key_and_call_ref_and_no_id_unless_there_is_one(http: AiohttpTransport) -> None:
     """The headers are those that WAHA and our own services want; `id` is left out, not null."""
     async with saying(answer(201, {})) as wire:
-        await HttpWhatsApp(http, wire.url + "/", KEY).send_text(to_chat(None, "call-1"), TEXT)
-        await HttpWhatsApp(http, wire.url).send_text(to_chat(), TEXT)
+        await whatsapp(http, wire.url + "/", KEY).send_text(to_chat(None, "call-1"), TEXT)
+        await whatsapp(http, wire.url).send_text(to_chat(), TEXT)
 
     first, second = wire.seen
     assert (first.method, first.target) == ("POST", "/api/sendText")
@@ -420,12 +439,11 @@ async def test_a_send_carries_key_and_call_ref_and_no_id_unless_there_is_one(htt
     assert {"x-api-key", "call-ref"}.isdisjoint(second.headers)
 
 
-async def test_every_send_has_a_connection_of_its_own_and_questions_share_one(http: httpx.AsyncBaseTransport) -> None:
+async def test_every_send_has_a_connection_of_its_own_and_questions_share_one(http: AiohttpTransport) -> None:
     """WAHA closes idle connections after 5 s: one that is used again in that moment would leave a message in doubt."""
     kept = answer(200, {"name": SESSION, "status": "WORKING"}, Connection="keep-alive")
-    limits = httpx.Limits(max_connections=10, max_keepalive_connections=0)
-    async with saying(kept) as wire, httpx.AsyncHTTPTransport(trust_env=False, limits=limits) as sends:
-        patient = HttpWhatsApp(http, wire.url, KEY, sends=sends)
+    async with saying(kept) as wire:
+        patient = whatsapp(http, wire.url)
         for _ in range(3):
             assert (await patient.session(SESSION, None)).pause is None
             assert (await patient.send_text(to_chat(), TEXT)).verdict is SENT
@@ -433,13 +451,11 @@ async def test_every_send_has_a_connection_of_its_own_and_questions_share_one(ht
     assert wire.connections == 4
 
 
-async def test_without_a_client_for_sends_alone_every_request_has_a_connection_of_its_own(
-    http: httpx.AsyncBaseTransport,
-) -> None:
+async def test_without_a_client_for_sends_alone_every_request_has_a_connection_of_its_own() -> None:
     """An idle connection of a question would be used for a send."""
     kept = answer(200, {"name": SESSION, "status": "WORKING"}, Connection="keep-alive")
     async with saying(kept) as wire:
-        patient = HttpWhatsApp(http, wire.url, KEY)
+        patient = HttpWhatsApp(OneShotTransport(), wire.url, KEY)
         for _ in range(3):
             assert (await patient.session(SESSION, None)).pause is None
             assert (await patient.send_text(to_chat(), TEXT)).verdict is SENT
@@ -447,7 +463,7 @@ async def test_without_a_client_for_sends_alone_every_request_has_a_connection_o
     assert wire.connections == 6
 
 
-async def test_a_send_that_comes_too_late_writes_no_byte(http: httpx.AsyncBaseTransport) -> None:
+async def test_a_send_that_comes_too_late_writes_no_byte(http: AiohttpTransport) -> None:
     """The connection stands when it is asked whether the send may begin; it is closed without a request."""
     asked = []
 
@@ -456,7 +472,7 @@ async def test_a_send_that_comes_too_late_writes_no_byte(http: httpx.AsyncBaseTr
         return False
 
     async with saying(answer(201, {})) as wire:
-        heard = await HttpWhatsApp(http, wire.url, KEY).send_text(Send(SESSION, CHAT, "3EB0AA", None, may_begin), TEXT)
+        heard = await whatsapp(http, wire.url, KEY).send_text(Send(SESSION, CHAT, "3EB0AA", None, may_begin), TEXT)
 
     assert (heard.verdict, heard.code, heard.pause) == (NOT_SENT, "too-late", PauseReason.WAHA_UNREACHABLE)
     assert asked == [True]
@@ -472,12 +488,10 @@ async def test_a_user_s_first_session_is_found_by_its_metadata(client: HttpWhats
 
 
 @pytest.mark.parametrize("says", [answer(401), answer(500), answer(200, {"no": "list"}), answer(200), RESET])
-async def test_without_a_list_of_sessions_nobody_is_said_to_have_none(
-    http: httpx.AsyncBaseTransport, says: bytes
-) -> None:
+async def test_without_a_list_of_sessions_nobody_is_said_to_have_none(http: AiohttpTransport, says: bytes) -> None:
     """A campaign must not fail because WAHA can't be asked: it waits."""
     async with saying(says) as wire:
-        hasty = HttpWhatsApp(http, wire.url, KEY, patience=HASTE)
+        hasty = whatsapp(http, wire.url, KEY, patience=HASTE)
         with pytest.raises(Unavailable, match="does not tell its sessions"):
             await hasty.session_of("ann", None)
 
@@ -493,13 +507,13 @@ async def test_nobody_waits_for_the_id_of_a_session_that_does_not_work(
     assert (ready.state.pause, ready.message_id) == (PauseReason.SESSION_NOT_WORKING, None)
 
 
-async def test_odd_sessions_belong_to_nobody(http: httpx.AsyncBaseTransport) -> None:
+async def test_odd_sessions_belong_to_nobody(http: AiohttpTransport) -> None:
     """Without metadata, with a number as a user, without a name, or with one that leads elsewhere."""
     odd = [7, {}, {"name": "a", "config": None}, {"name": "b", "config": {"metadata": {"user.id": 7}}}]
     unnamed = [{"config": {"metadata": {"user.id": "ann"}}}, {"name": "..", "config": {"metadata": {"user.id": "ann"}}}]
     good = {"name": "good", "config": {"metadata": {"user.id": "ann"}}}
     async with saying(answer(200, [*odd, *unnamed, good])) as wire:
-        assert await HttpWhatsApp(http, wire.url, KEY).session_of("ann", None) == "good"
+        assert await whatsapp(http, wire.url, KEY).session_of("ann", None) == "good"
     assert wire.seen[0].target == "/api/sessions?all=true"
 
 
@@ -525,7 +539,7 @@ async def test_session_and_id_are_asked_for_at_the_same_time(client: HttpWhatsAp
     ],
 )
 async def test_media_goes_where_its_kind_belongs(
-    http: httpx.AsyncBaseTransport, mime_type: str, path: str, *, convert: bool | None
+    http: AiohttpTransport, mime_type: str, path: str, *, convert: bool | None
 ) -> None:
     """Pictures, films and the rest; the file is in `data`, byte for byte, with its caption beside it."""
     media = Media(mime_type, "welcome.bin", PICTURE.data_base64)
@@ -551,7 +565,7 @@ async def test_a_file_arrives_byte_for_byte(client: WhatsApp, waha: WahaSimulato
     assert (message.text, message.call_ref) == (TEXT, "call-1")
 
 
-class Shy(httpx.AsyncHTTPTransport):
+class Shy(OneShotTransport):
     """The real transport, behind a number of failures."""
 
     def __init__(self, failure: type[httpx.RequestError], times: int) -> None:
@@ -615,21 +629,19 @@ async def test_whatever_else_breaks_leaves_doubt_and_is_not_repeated(
     assert not _leaks(heard.detail)
 
 
-async def test_nobody_listening_is_not_sent(http: httpx.AsyncBaseTransport) -> None:
+async def test_nobody_listening_is_not_sent(http: AiohttpTransport) -> None:
     """A refused connection is the plainest case of certainly not sent."""
     async with saying(CLOSE) as wire:
         url = wire.url
-    heard = await HttpWhatsApp(http, url, KEY).send_text(to_chat(), TEXT)
+    heard = await whatsapp(http, url, KEY).send_text(to_chat(), TEXT)
 
     assert (heard.verdict, heard.code) == (NOT_SENT, "unreachable")
 
 
 @pytest.mark.parametrize("url", ["waha:3000", "ftp://waha", "//waha"])
-async def test_an_address_that_is_none_is_a_matter_of_the_configuration(
-    http: httpx.AsyncBaseTransport, url: str
-) -> None:
+async def test_an_address_that_is_none_is_a_matter_of_the_configuration(http: AiohttpTransport, url: str) -> None:
     """No contact is burnt for it: nothing was sent, and somebody has to look at the settings."""
-    broken = HttpWhatsApp(http, url, KEY)
+    broken = whatsapp(http, url, KEY)
 
     heard = await broken.send_text(to_chat(), TEXT)
     assert (heard.verdict, heard.pause) == (NOT_SENT, PauseReason.CONFIG)
@@ -637,21 +649,21 @@ async def test_an_address_that_is_none_is_a_matter_of_the_configuration(
 
 
 @pytest.mark.parametrize("key", ["clé", "two\nlines", "\x00"])
-async def test_a_key_that_no_header_carries_is_refused_at_the_start(http: httpx.AsyncBaseTransport, key: str) -> None:
+async def test_a_key_that_no_header_carries_is_refused_at_the_start(http: AiohttpTransport, key: str) -> None:
     """Later it would break every send in a moment in which nobody can tell whether it went out."""
     with pytest.raises(ConfigError, match="API key of WAHA") as raised:
-        HttpWhatsApp(http, "http://waha", key)
+        whatsapp(http, "http://waha", key)
     assert key not in str(raised.value)
 
 
 @pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.HANG, FaultKind.STATUS])
 @pytest.mark.parametrize(("when", "accepted"), [(When.BEFORE, 0), (When.AFTER, 1)])
 async def test_before_and_after_acceptance_look_the_same_and_are_not_repeated(
-    http: httpx.AsyncBaseTransport, waha: WahaSimulator, kind: FaultKind, when: When, accepted: int
+    http: AiohttpTransport, waha: WahaSimulator, kind: FaultKind, when: When, accepted: int
 ) -> None:
     """From outside nobody can tell; so both are UNKNOWN, and WAHA got one request and one message at most."""
     waha.faults.add(Fault(kind, "sendText", when, status=504))
-    hasty = HttpWhatsApp(http, waha.url, KEY, patience=HASTE)
+    hasty = whatsapp(http, waha.url, KEY, patience=HASTE)
     heard = await hasty.send_text(to_chat("3EB0AA", None), TEXT)
     await waha.until(lambda: len(waha.requests) + waha.faults.hanging == 1)
 
@@ -678,7 +690,7 @@ ECHOES = [
 
 @pytest.mark.parametrize("echo", ECHOES, ids=range(len(ECHOES)))
 @pytest.mark.parametrize("place", ["exception", "message", "list"])
-async def test_no_word_of_ours_comes_back(http: httpx.AsyncBaseTransport, echo: str, place: str) -> None:
+async def test_no_word_of_ours_comes_back(http: AiohttpTransport, echo: str, place: str) -> None:
     """However WAHA quotes text, number or file, whole, cut, encoded: the detail holds none of it."""
     bodies: dict[str, JsonObject] = {
         "exception": engine_error(f"Engine says: {echo}"),
@@ -695,7 +707,7 @@ async def test_no_word_of_ours_comes_back(http: httpx.AsyncBaseTransport, echo: 
     assert len(heard.detail) < 260
 
 
-async def test_the_engine_s_own_words_are_kept(http: httpx.AsyncBaseTransport) -> None:
+async def test_the_engine_s_own_words_are_kept(http: AiohttpTransport) -> None:
     """What is not ours helps whoever looks for the cause."""
     heard, _ = await told(http, answer(500, engine_error("Protocol error: Target closed 1234567", "ProtocolError")))
 
@@ -703,20 +715,20 @@ async def test_the_engine_s_own_words_are_kept(http: httpx.AsyncBaseTransport) -
 
 
 @pytest.mark.parametrize("text", ["Room 463 and 429", "server returned error 463", "rate-overlimit"])
-async def test_our_own_text_in_the_echo_is_no_reason(http: httpx.AsyncBaseTransport, text: str) -> None:
+async def test_our_own_text_in_the_echo_is_no_reason(http: AiohttpTransport, text: str) -> None:
     """WAHA repeats the request beside the error: a text about 463 locks no number."""
     body = {"exception": {"name": "Error", "message": "Evaluation failed"}, "request": {"body": {"text": text}}}
     async with saying(answer(500, body)) as wire:
-        heard = await HttpWhatsApp(http, wire.url, KEY).send_text(to_chat(), text)
+        heard = await whatsapp(http, wire.url, KEY).send_text(to_chat(), text)
 
     assert (heard.verdict, heard.code, heard.pause) == (FAILED, "http-500", None)
 
 
-async def test_a_text_with_the_number_463_hides_no_lock(http: httpx.AsyncBaseTransport) -> None:
+async def test_a_text_with_the_number_463_hides_no_lock(http: AiohttpTransport) -> None:
     """The lock is known by WhatsApp's phrase, also where our own text has its number."""
     body = {"exception": {"name": "Error", "message": "2 UNKNOWN: server returned error 463"}}
     async with saying(answer(500, body)) as wire:
-        heard = await HttpWhatsApp(http, wire.url, KEY).send_text(to_chat(), "Room 463")
+        heard = await whatsapp(http, wire.url, KEY).send_text(to_chat(), "Room 463")
 
     assert heard.pause is PauseReason.REACHOUT_LOCK
 
@@ -745,7 +757,7 @@ async def test_a_text_with_the_number_463_hides_no_lock(http: httpx.AsyncBaseTra
     ],
 )
 async def test_only_a_clear_working_lets_sending_go_on(
-    http: httpx.AsyncBaseTransport, says: bytes, status: str, pause: PauseReason | None
+    http: AiohttpTransport, says: bytes, status: str, pause: PauseReason | None
 ) -> None:
     """Statuses that we know and those that we don't, and each refusal; all of them are settled by one request."""
     state, wire = await checked(http, says)
@@ -756,7 +768,7 @@ async def test_only_a_clear_working_lets_sending_go_on(
 @pytest.mark.parametrize(
     "trouble", [RESET, CLOSE, HANG, answer(500), answer(502), answer(503), answer(429), answer(200, b"<html>")]
 )
-async def test_a_trouble_that_passes_is_not_the_session_s(http: httpx.AsyncBaseTransport, trouble: bytes) -> None:
+async def test_a_trouble_that_passes_is_not_the_session_s(http: AiohttpTransport, trouble: bytes) -> None:
     """One bad moment of a status check pauses no campaign; the next try decides."""
     state, wire = await checked(http, trouble, answer(200, {"status": "WORKING"}))
 
@@ -764,7 +776,7 @@ async def test_a_trouble_that_passes_is_not_the_session_s(http: httpx.AsyncBaseT
 
 
 @pytest.mark.parametrize("trouble", [RESET, CLOSE, HANG, answer(500), answer(503), answer(200, b"<html>")])
-async def test_a_trouble_that_stays_counts_after_three_tries(http: httpx.AsyncBaseTransport, trouble: bytes) -> None:
+async def test_a_trouble_that_stays_counts_after_three_tries(http: AiohttpTransport, trouble: bytes) -> None:
     """The check is bounded: three tries, then WAHA is unreachable."""
     state, wire = await checked(http, trouble)
 
@@ -798,7 +810,7 @@ async def test_a_trouble_that_stays_counts_after_three_tries(http: httpx.AsyncBa
     ],
 )
 async def test_what_new_versions_tell_of_limits_is_used_and_never_breaks_the_check(
-    http: httpx.AsyncBaseTransport,
+    http: AiohttpTransport,
     me: JsonObject,
     pause: PauseReason | None,
     capping: str | None,
@@ -836,10 +848,10 @@ async def test_a_session_is_seen_as_it_changes(client: WhatsApp, waha: WahaSimul
 
 
 @pytest.mark.parametrize("name", ["a/b", "a?b=c#d", "über uns", "50%", "../x", "a b+c", "half\ud800"])
-async def test_any_name_stays_within_its_part_of_the_path(http: httpx.AsyncBaseTransport, name: str) -> None:
+async def test_any_name_stays_within_its_part_of_the_path(http: AiohttpTransport, name: str) -> None:
     """A name with a slash or a question mark asks for that session, and for nothing else."""
     async with saying(answer(200, {"status": "WORKING"})) as wire:
-        await HttpWhatsApp(http, wire.url, KEY).session(name, None)
+        await whatsapp(http, wire.url, KEY).session(name, None)
 
     (seen,) = wire.seen
     _, api, sessions, quoted = seen.target.split("/")
@@ -849,10 +861,10 @@ async def test_any_name_stays_within_its_part_of_the_path(http: httpx.AsyncBaseT
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-async def test_a_name_that_leads_elsewhere_is_no_session(http: httpx.AsyncBaseTransport, name: str) -> None:
+async def test_a_name_that_leads_elsewhere_is_no_session(http: AiohttpTransport, name: str) -> None:
     """Such a path would be another one: WAHA isn't asked at all."""
     async with saying(answer(200, {"status": "WORKING"})) as wire:
-        patient = HttpWhatsApp(http, wire.url, KEY)
+        patient = whatsapp(http, wire.url, KEY)
         assert (await patient.session(name, None)).pause is PauseReason.SESSION_NOT_FOUND
         assert await patient.new_message_id(name, None) is None
         assert await patient.was_sent(name, CHAT, "3EB0AA", None) is None
@@ -892,18 +904,18 @@ NO_ENGINE = {"message": "The method is not implemented by 'WEBJS' engine."}
     ],
 )
 async def test_an_engine_without_ids_is_not_asked_again_for_ten_minutes(
-    http: httpx.AsyncBaseTransport, monkeypatch: pytest.MonkeyPatch, says: bytes
+    http: AiohttpTransport, monkeypatch: pytest.MonkeyPatch, says: bytes
 ) -> None:
     """The answer is remembered for that session alone, and not for ever."""
     async with saying(says) as wire:
-        patient = HttpWhatsApp(http, wire.url, KEY)
+        patient = whatsapp(http, wire.url, KEY)
         for _ in range(3):
             assert await patient.new_message_id(SESSION, None) is None
         assert wire.connections == 1
         assert await patient.new_message_id("other", None) is None
         assert wire.connections == 2
         monkeypatch.setattr(waha_client, "ASK_AGAIN_S", 0.0)
-        fresh = HttpWhatsApp(http, wire.url, KEY)
+        fresh = whatsapp(http, wire.url, KEY)
         assert [await fresh.new_message_id(SESSION, None) for _ in range(2)] == [None, None]
 
     assert wire.connections == 4
@@ -913,10 +925,10 @@ async def test_an_engine_without_ids_is_not_asked_again_for_ten_minutes(
     "says",
     [answer(404, {"message": NO_SESSION}), answer(422, not_working("STARTING")), answer(401), answer(503), CLOSE],
 )
-async def test_a_session_that_is_not_there_yet_may_get_ids_later(http: httpx.AsyncBaseTransport, says: bytes) -> None:
+async def test_a_session_that_is_not_there_yet_may_get_ids_later(http: AiohttpTransport, says: bytes) -> None:
     """What may pass is nobody's lack of ids: the next contact asks again."""
     async with saying(says, says, says, answer(200, {"id": "3EB0AA"})) as wire:
-        patient = HttpWhatsApp(http, wire.url, KEY, patience=HASTE)
+        patient = whatsapp(http, wire.url, KEY, patience=HASTE)
         found = [await patient.new_message_id(SESSION, None) for _ in range(4)]
 
     assert found[0] is None
@@ -950,10 +962,10 @@ async def test_a_message_of_ours_since_then_may_be_the_one(client: HttpWhatsApp,
 @pytest.mark.parametrize(
     "says", [answer(401), answer(400), answer(422, not_working("FAILED")), answer(500), RESET, HANG]
 )
-async def test_a_lookup_that_fails_proves_nothing(http: httpx.AsyncBaseTransport, says: bytes) -> None:
+async def test_a_lookup_that_fails_proves_nothing(http: AiohttpTransport, says: bytes) -> None:
     """Neither yes nor no without WAHA's word."""
     async with saying(says) as wire:
-        hasty = HttpWhatsApp(http, wire.url, KEY, patience=HASTE)
+        hasty = whatsapp(http, wire.url, KEY, patience=HASTE)
         assert await hasty.was_sent(SESSION, CHAT, "3EB0AA", None, START_MS) is None
 
 
@@ -973,11 +985,11 @@ async def test_a_lookup_that_fails_proves_nothing(http: httpx.AsyncBaseTransport
     ],
 )
 async def test_the_chat_s_list_is_read_by_the_last_part_of_the_id(
-    http: httpx.AsyncBaseTransport, listed: object, *, found: bool | None
+    http: AiohttpTransport, listed: object, *, found: bool | None
 ) -> None:
     """A chat may be named by its hidden user id; the id's own part stays. Odd entries are passed over."""
     async with saying(answer(404, {"message": "Message not found"}), answer(200, listed)) as wire:
-        patient = HttpWhatsApp(http, wire.url, KEY)
+        patient = whatsapp(http, wire.url, KEY)
         assert await patient.was_sent(SESSION, CHAT, "3EB0AA", "call-1", START_MS) is found
 
     one, chat = (httpx.URL("http://x" + seen.target) for seen in wire.seen)
@@ -987,10 +999,10 @@ async def test_the_chat_s_list_is_read_by_the_last_part_of_the_id(
     assert dict(chat.params) == {"downloadMedia": "false", "limit": "100", "filter.fromMe": "true"}
 
 
-async def test_another_message_under_the_address_is_not_taken_for_ours(http: httpx.AsyncBaseTransport) -> None:
+async def test_another_message_under_the_address_is_not_taken_for_ours(http: AiohttpTransport) -> None:
     """A lookup that answers with something else says nothing."""
     async with saying(answer(200, {"id": f"true_{CHAT}_OTHER"})) as wire:
-        assert await HttpWhatsApp(http, wire.url, KEY).was_sent(SESSION, CHAT, "3EB0AA", None, START_MS) is None
+        assert await whatsapp(http, wire.url, KEY).was_sent(SESSION, CHAT, "3EB0AA", None, START_MS) is None
 
 
 @pytest.mark.parametrize(
@@ -1030,18 +1042,18 @@ async def test_the_simulator_s_troubles_mean_what_they_say(
     assert not _leaks(heard.detail)
 
 
-async def test_the_gate_hears_of_every_answer_of_waha_s_own(http: httpx.AsyncBaseTransport) -> None:
+async def test_the_gate_hears_of_every_answer_of_waha_s_own(http: AiohttpTransport) -> None:
     """A refusal is a sign of life too; what a proxy says in its place is none."""
     names: list[str] = []
     async with saying(answer(401), answer(502), answer(201, {})) as wire:
-        patient = HttpWhatsApp(http, wire.url, KEY, heard=names.append)
+        patient = whatsapp(http, wire.url, KEY, heard=names.append)
         for _ in range(3):
             await patient.send_text(to_chat(), TEXT)
 
     assert names == ["waha", "waha"]
 
 
-async def test_the_probe_stands_around_a_send(http: httpx.AsyncBaseTransport) -> None:
+async def test_the_probe_stands_around_a_send(http: AiohttpTransport) -> None:
     """A test may die right before the request and right after the answer."""
     points: list[str] = []
 
@@ -1050,7 +1062,7 @@ async def test_the_probe_stands_around_a_send(http: httpx.AsyncBaseTransport) ->
 
     async with AsyncExitStack() as stack:
         wire = await stack.enter_async_context(saying(answer(201, {}), CLOSE))
-        patient = HttpWhatsApp(http, wire.url, KEY, probe=note)
+        patient = whatsapp(http, wire.url, KEY, probe=note)
         for _ in range(2):
             await patient.send_text(to_chat(), TEXT)
     assert points == ["before_upstream", "after_upstream", "before_upstream"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from daemon.clients.transports import OneShotTransport
 from daemon.clients.waha import HttpWhatsApp
 from daemon.clients.waha_answers import ack_told, number_told
 from daemon.clients.waha_http import Answer, Patience, Silence
@@ -36,7 +37,7 @@ async def waha() -> AsyncIterator[WahaSimulator]:
 
 @pytest.fixture
 async def client(waha: WahaSimulator) -> AsyncIterator[WhatsAppLooks]:
-    async with httpx.AsyncHTTPTransport() as transport:
+    async with OneShotTransport() as transport:
         yield HttpWhatsApp(transport, waha.url, KEY, patience=Patience(connect_s=0.5, check_s=0.5))
 
 

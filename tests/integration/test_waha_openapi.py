@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from daemon.clients.transports import OneShotTransport
 from daemon.clients.waha import HttpWhatsApp
 from domain.campaign_ports import Send
 from domain.sending import Media, SendVerdict
@@ -186,7 +187,7 @@ def document() -> Document:
     return Document(json.loads(file.read_text(encoding="utf-8")))
 
 
-class Watched(httpx.AsyncHTTPTransport):
+class Watched(OneShotTransport):
     """Lets a witness look at every exchange of whoever goes by it."""
 
     def __init__(self, witness: Witness) -> None:
@@ -254,7 +255,7 @@ async def test_every_request_of_our_client_is_one_that_waha_knows(document: Docu
 
 async def test_every_shape_of_an_id_is_understood_by_our_client() -> None:
     """Only one of the shapes is in the document; after a 201 the verdict never depends on it."""
-    async with WahaSimulator(ManualClock(START_MS), api_key=KEY) as waha, httpx.AsyncHTTPTransport() as http:
+    async with WahaSimulator(ManualClock(START_MS), api_key=KEY) as waha, OneShotTransport() as http:
         waha.add_session("default")
         ours = HttpWhatsApp(http, waha.url, KEY)
         told = []
