@@ -54,18 +54,22 @@ _PRODUCT = {
         name VARCHAR(255) NOT NULL, from_name VARCHAR(100) NOT NULL, from_email VARCHAR(100) NOT NULL,
         reply_to VARCHAR(100) NOT NULL, subject VARCHAR(500) NOT NULL, status CHAR(15) NOT NULL DEFAULT 'draft',
         send_at DATETIME NULL, date_added DATETIME NOT NULL, last_updated DATETIME NOT NULL""",
-    "campaign_to_delivery_server": "campaign_id INT NOT NULL, server_id INT NOT NULL, PRIMARY KEY (campaign_id, server_id)",
+    "campaign_to_delivery_server": """
+        campaign_id INT NOT NULL, server_id INT NOT NULL, PRIMARY KEY (campaign_id, server_id)""",
     "campaign_delivery_log": """
         log_id {key}, campaign_id INT NOT NULL, subscriber_id INT NOT NULL, server_id INT NULL, message TEXT NULL,
-        status CHAR(15) NOT NULL DEFAULT 'success', email_message_id VARCHAR(255) NULL, date_added DATETIME NOT NULL""",
-    "campaign_track_open": "id {key}, campaign_id INT NOT NULL, subscriber_id INT NOT NULL, date_added DATETIME NOT NULL",
+        status CHAR(15) NOT NULL DEFAULT 'success', email_message_id VARCHAR(255) NULL,
+        date_added DATETIME NOT NULL""",
+    "campaign_track_open": """
+        id {key}, campaign_id INT NOT NULL, subscriber_id INT NOT NULL, date_added DATETIME NOT NULL""",
     "campaign_url": "url_id {key}, campaign_id INT NOT NULL, hash CHAR(40) NOT NULL, destination TEXT NOT NULL",
     "campaign_track_url": "id {key}, url_id INT NOT NULL, subscriber_id INT NOT NULL, date_added DATETIME NOT NULL",
     "campaign_track_unsubscribe": """
         id {key}, campaign_id INT NOT NULL, subscriber_id INT NOT NULL, date_added DATETIME NOT NULL""",
     "campaign_bounce_log": """
         log_id {key}, campaign_id INT NOT NULL, subscriber_id INT NOT NULL, message TEXT NULL,
-        bounce_type CHAR(8) NOT NULL DEFAULT 'hard', date_added DATETIME NOT NULL, UNIQUE (campaign_id, subscriber_id)""",
+        bounce_type CHAR(8) NOT NULL DEFAULT 'hard', date_added DATETIME NOT NULL,
+        UNIQUE (campaign_id, subscriber_id)""",
 }
 _HISTORY = """
 mailwizz_delivery_servers_test_id {key}, delivery_server_id INT NOT NULL, status {verdict}, error_message TEXT NULL,
@@ -91,8 +95,8 @@ _PARAMETERS = (
     "status",
 )
 _CREATE = """
-INSERT INTO {table:campaign} (campaign_uid, customer_id, list_id, name, from_name, from_email, reply_to, subject, status,
-    send_at, date_added, last_updated)
+INSERT INTO {table:campaign} (campaign_uid, customer_id, list_id, name, from_name, from_email, reply_to, subject,
+    status, send_at, date_added, last_updated)
 SELECT {uid}, {p}customer_id, {p}list_id, {p}name, {p}from_name, {p}from_email, {p}from_email, {p}subject,
     COALESCE({p}status, 'pending-sending'), {p}send_at, {now}, {now}
 """
@@ -103,7 +107,7 @@ SELECT {last_id}, {p}delivery_server_id FROM {table:delivery_server} WHERE serve
 
 
 async def create_tables(database: AnyDatabase, names: MailWizzNames, *, without: Sequence[str] = ()) -> None:
-    """Create every table, the mailbox's and the procedure. `without`: columns of delivery_server that shall be absent."""
+    """Create every table, the mailbox's too, and the procedure. `without`: columns of servers that shall be absent."""
     words = _MYSQL if isinstance(database, MysqlDatabase) else _SQLITE
     tables = {names.table(name): columns for name, columns in _PRODUCT.items()}
     tables |= {names.history: _HISTORY, MAILBOX: _MAILBOX}
@@ -137,7 +141,9 @@ def _procedure(names: MailWizzNames, *, is_mysql: bool) -> list[str]:
     if is_mysql:
         tokens = {"{p}": "p_", "{uid}": "LEFT(MD5(UUID()), 13)", "{now}": "NOW()", "{last_id}": "made"}
         parameters = ", ".join(f"IN p_{name} VARCHAR(500)" for name in _PARAMETERS)
-        body = f"BEGIN DECLARE made INT; {create}; SET made = LAST_INSERT_ID(); {choose}; SELECT made AS campaign_id; END"
+        body = (
+            f"BEGIN DECLARE made INT; {create}; SET made = LAST_INSERT_ID(); {choose}; SELECT made AS campaign_id; END"
+        )
         return [f"CREATE PROCEDURE {PROCEDURE} ({parameters}) {_replaced(body, tokens)}"]
     uid = "lower(substr(hex(randomblob(7)), 1, 13))"
     last_id = "(SELECT MAX(campaign_id) FROM {table:campaign})"

@@ -139,7 +139,9 @@ class Verdicts:
 
     def _switched_off(self, loaded: DeliveryServer, there: Collection[str]) -> Write:
         texts = {name: getattr(loaded, name) for name in ("type", "hostname", "username", "protocol", "from_email")}
-        conditions: list[tuple[str, tuple[Value, ...]]] = [(f"COALESCE({name}, '') = ?", (text,)) for name, text in texts.items()]
+        conditions: list[tuple[str, tuple[Value, ...]]] = [
+            (f"COALESCE({name}, '') = ?", (text,)) for name, text in texts.items()
+        ]
         values = ("password", "port", "bounce_server_id", "tracking_domain_id")
         conditions += [same(name, getattr(loaded, name)) for name in values if name in there]
         conditions.append(same("last_updated", loaded.last_updated or None))
