@@ -8,7 +8,7 @@ from domain.errors import RobotdError, Unavailable
 from domain.server_ports import Candidate, Consequence, LastTest, Recorded
 from domain.server_test import Verdict
 
-_TRIES = 20  # a rival that was first has changed a row for good, so few are ever needed
+_TRIES = 10  # a rival that was first has changed a row for good, so few are ever needed
 
 
 class SqlMailWizz:

@@ -103,7 +103,8 @@ class MailWizzDatabase:
 
     def __init__(self, database: AnyDatabase, *, time_zone: str = "+00:00") -> None:
         self._database = database
-        self._dialect = _MYSQL if isinstance(database, MysqlDatabase) else _sqlite(checked_zone(time_zone))
+        zone = checked_zone(time_zone)
+        self._dialect = _MYSQL if isinstance(database, MysqlDatabase) else _sqlite(zone)
         self._columns: dict[str, frozenset[str]] = {}
 
     @property

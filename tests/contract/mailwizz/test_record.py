@@ -3,18 +3,27 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from daemon.clients.mailwizz import SqlMailWizz
-from daemon.clients.mailwizz_database import MailWizzDatabase, Write
+from daemon.clients.mailwizz_database import MailWizzDatabase, MailWizzNames, Write
+from daemon.probe import Probe, unobserved
+from daemon.store.mysql import MysqlDatabase
+from daemon.store.mysql_connection import connect
 from domain.errors import Unavailable
 from domain.server_ports import Recorded
 from domain.server_test import Verdict
+from localstack.mailwizz_tables import create_tables
 from tests.conftest import AnyDatabase
 from tests.contract.mailwizz.conftest import Failing, MailWizzWorld
+from tests.mariadb import MariaDb
 
 OFF = Recorded(deactivated=True, kept="", is_repeat=False)
+WAITS = (
+    "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'innodb_row_lock_current_waits'"
+)
 OFF_BEFORE = Recorded(deactivated=True, kept="", is_repeat=True)
 
 
@@ -113,6 +122,10 @@ RIVALS = {
 }
 
 
+async def no_more_databases(_probe: Probe = unobserved) -> AnyDatabase:
+    raise NotImplementedError
+
+
 class OvertakenDatabase(MailWizzDatabase):
     """A rival commits between our look and our write, once."""
 
@@ -192,16 +205,25 @@ async def test_after_a_lost_commit_the_repeat_tells_what_was_committed(world: Ma
         assert len(await world.lines()) == 1
 
 
-async def test_of_the_same_record_by_many_at_once_one_writes(world: MailWizzWorld, failed: Failing) -> None:
+@pytest.mark.parametrize(
+    ("fields", "first"),
+    [
+        ({}, OFF),
+        ({"deactivate": False}, kept("not-asked")),
+        ({"verdict": Verdict.SUCCESSFUL, "error": None}, kept("")),
+    ],
+)
+async def test_of_the_same_record_by_many_at_once_one_writes(
+    world: MailWizzWorld, failed: Failing, fields: dict[str, object], first: Recorded
+) -> None:
     """Eight replicas with one verdict leave one line, and all of them tell the same."""
     async with asyncio.timeout(20):
         server = await world.add_server(1)
-        what = failed(server, await world.ago(5))
+        what = failed(server, await world.ago(5), **fields)
         replicas = [await world.another() for _ in range(8)]
         told = await asyncio.gather(*(replica.record(what) for replica in replicas))
         assert len(await world.lines()) == 1
-        assert all(recorded.deactivated for recorded in told)
-        assert Counter(recorded.is_repeat for recorded in told) == {False: 1, True: 7}
+        assert Counter(told) == {first: 1, replace(first, is_repeat=True): 7}
 
 
 async def test_a_server_that_is_gone_gets_no_line(world: MailWizzWorld, failed: Failing) -> None:
@@ -257,6 +279,39 @@ async def test_of_many_that_fail_at_once_one_goes_on_sending(
         assert Counter((await world.statuses()).values()) == {"inactive": 5, "active": 1}
         assert Counter(recorded.kept for recorded in told) == {"": 5, "last-active": 1}
         assert len(await world.lines()) == 6
+
+
+RIVALS_UNDER_WAY = {
+    "disables the other one": ("UPDATE mw_delivery_server SET status = 'disabled' WHERE server_id = 2", "last-active"),
+    "edits it": ("UPDATE mw_delivery_server SET hostname = 'mx9.sender.test' WHERE server_id = 1", "changed"),
+}
+
+
+@pytest.mark.parametrize(("rival", "reason"), RIVALS_UNDER_WAY.values(), ids=RIVALS_UNDER_WAY.keys())
+async def test_a_rival_whose_transaction_is_under_way_is_waited_for(
+    mariadb: MariaDb, failed: Failing, rival: str, reason: str
+) -> None:
+    """What another has written and not committed is invisible to our look; the write waits for it and sees it."""
+    address = mariadb.new_database()
+    async with asyncio.timeout(20):
+        database = await MysqlDatabase.open(address)
+        await create_tables(database, MailWizzNames())
+        world = MailWizzWorld(database, no_more_databases)
+        server = await world.add_server(1)
+        await world.add_server(2)
+        other = await connect(address, connect_timeout_s=3, statement_timeout_s=10)
+        await other.begin([rival])
+        what = failed(server, await world.ago(5), keep_last_active=True)
+        ours = asyncio.create_task(world.mailwizz.record(what))
+        while mariadb.execute(WAITS)[0][0] != "1":
+            await asyncio.sleep(0)
+        await other.commit()
+        assert await ours == kept(reason)
+        assert (await world.statuses())[1] == "active"
+        assert len(await world.lines()) == 1
+        await other.quit()
+        await database.close()
+    mariadb.drop(address)
 
 
 async def test_a_good_server_joins_its_group_once(world: MailWizzWorld, failed: Failing) -> None:
