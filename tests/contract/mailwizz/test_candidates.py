@@ -98,6 +98,20 @@ async def test_of_two_lines_with_one_start_the_failed_one_counts(world: MailWizz
         assert [candidate.last for candidate in await world.mailwizz.candidates(DAY_S)] == [last]
 
 
+async def test_a_line_that_judges_nothing_is_no_test(world: MailWizzWorld) -> None:
+    """An earlier tester's PENDING lines neither count as tests nor hide the verdict before them."""
+    async with asyncio.timeout(10):
+        for number in (1, 2):
+            await world.add_server(number, last_updated=await world.ago(500))
+            await world.add_line(number, await world.ago(10), "PENDING")
+        at = await world.ago(20)
+        await world.add_line(2, at, "FAILED")
+        assert await reasons(world.mailwizz) == {1: "never-tested", 2: ""}
+        assert await world.mailwizz.last_test(1) is None
+        assert await world.mailwizz.last_test(2) == LastTest(2, Verdict.FAILED, at)
+        assert await world.mailwizz.failures_in_a_row(2) == 1
+
+
 async def test_an_unknown_id_is_no_server(world: MailWizzWorld) -> None:
     """Nothing is found, and nothing is written of it."""
     async with asyncio.timeout(10):

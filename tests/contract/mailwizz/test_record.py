@@ -122,7 +122,7 @@ RIVALS = {
 }
 
 
-async def no_more_databases(_probe: Probe = unobserved) -> AnyDatabase:
+async def no_more_databases(probe: Probe = unobserved) -> AnyDatabase:
     raise NotImplementedError
 
 
@@ -303,8 +303,8 @@ async def test_a_rival_whose_transaction_is_under_way_is_waited_for(
         await other.begin([rival])
         what = failed(server, await world.ago(5), keep_last_active=True)
         ours = asyncio.create_task(world.mailwizz.record(what))
-        while mariadb.execute(WAITS)[0][0] != "1":
-            await asyncio.sleep(0)
+        while await asyncio.to_thread(mariadb.execute, WAITS) != [("1",)]:
+            pass
         await other.commit()
         assert await ours == kept(reason)
         assert (await world.statuses())[1] == "active"
