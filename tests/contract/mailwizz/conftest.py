@@ -21,7 +21,7 @@ class MailWizzWorld:
     """One MailWizz, and as many replicas of ours as are opened."""
 
     database: AnyDatabase
-    open_database: Opener
+    open_database: Opener | None = None
     names: MailWizzNames = field(default_factory=MailWizzNames)
 
     def __post_init__(self) -> None:
@@ -29,6 +29,7 @@ class MailWizzWorld:
 
     async def another(self, probe: Probe = unobserved) -> SqlMailWizz:
         """A second replica, with connections of its own."""
+        assert self.open_database is not None
         return SqlMailWizz(MailWizzDatabase(await self.open_database(probe)), self.names)
 
     async def fetch(self, sql: str, *args: Value) -> list[Row]:

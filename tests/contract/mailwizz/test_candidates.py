@@ -18,7 +18,7 @@ from domain.errors import ConfigError, Unavailable
 from domain.server_ports import LastTest
 from domain.server_test import Verdict
 from localstack.mailwizz_tables import create_tables
-from tests.conftest import AnyDatabase, Opener
+from tests.conftest import AnyDatabase
 from tests.contract.mailwizz.conftest import Failing, MailWizzWorld
 from tests.mariadb import MariaDb
 
@@ -143,12 +143,12 @@ async def test_a_server_is_read_as_its_row_is(world: MailWizzWorld) -> None:
     ],
 )
 async def test_a_version_that_lacks_columns_is_served_all_the_same(
-    empty_database: AnyDatabase, open_database: Opener, failed: Failing, without: tuple[str, ...], quotas: set[str]
+    empty_database: AnyDatabase, failed: Failing, without: tuple[str, ...], quotas: set[str]
 ) -> None:
     """Optional columns read as their defaults, quotas that are there are reset, and a verdict is recorded."""
     async with asyncio.timeout(10):
         await create_tables(empty_database, MailWizzNames(), without=without)
-        world = MailWizzWorld(empty_database, open_database)
+        world = MailWizzWorld(empty_database)
         server = await world.add_server(1)
         assert (server.timeout_s, server.force_from, server.tracking_domain_id) == (30, "never", None)
         for quota in quotas:
@@ -256,13 +256,13 @@ async def in_zone(mariadb: MariaDb) -> AsyncIterator[Callable[..., Any]]:
 
 @pytest.mark.parametrize("zone", ["+00:00", "+05:30", "-08:00"])
 async def test_in_the_zone_that_mailwizz_writes_in_a_fresh_update_is_due(
-    in_zone: Callable[..., Any], open_database: Opener, zone: str
+    in_zone: Callable[..., Any], zone: str
 ) -> None:
     """DATETIME and TIMESTAMP agree: an update after the start is due, one before it is not, wherever MailWizz is."""
     async with asyncio.timeout(10):
         database = await in_zone(zone)
         await create_tables(database, MailWizzNames())
-        world = MailWizzWorld(database, open_database)
+        world = MailWizzWorld(database)
         for number, updated_s in ((1, 30), (2, 90)):
             await world.add_server(number, last_updated=await world.ago(updated_s))
             await world.add_line(number, await world.ago(60))
@@ -271,14 +271,12 @@ async def test_in_the_zone_that_mailwizz_writes_in_a_fresh_update_is_due(
         assert await reasons(world.mailwizz) == {3: "too-old", 1: "updated", 2: ""}
 
 
-async def test_a_session_in_another_zone_than_mailwizz_is_told_apart(
-    in_zone: Callable[..., Any], open_database: Opener
-) -> None:
+async def test_a_session_in_another_zone_than_mailwizz_is_told_apart(in_zone: Callable[..., Any]) -> None:
     """The trap itself: with the wrong zone a fresh update looks long past, so the zone is no matter of taste."""
     async with asyncio.timeout(10):
         utc = await in_zone("+00:00")
         await create_tables(utc, MailWizzNames())
-        world = MailWizzWorld(utc, open_database)
+        world = MailWizzWorld(utc)
         await world.add_server(1, last_updated=await world.ago(30))
         await world.add_line(1, await world.ago(60))
         wrong = SqlMailWizz(MailWizzDatabase(await in_zone("+05:30")))
@@ -287,11 +285,11 @@ async def test_a_session_in_another_zone_than_mailwizz_is_told_apart(
 
 
 async def test_a_time_goes_to_the_history_and_back_unchanged_in_any_zone(
-    in_zone: Callable[..., Any], open_database: Opener, failed: Failing
+    in_zone: Callable[..., Any], failed: Failing
 ) -> None:
     """The start is MailWizz's wall clock in our words and theirs, and a repeat is recognised by it."""
     async with asyncio.timeout(10):
-        world = MailWizzWorld(await in_zone("+05:30"), open_database)
+        world = MailWizzWorld(await in_zone("+05:30"))
         await create_tables(world.database, MailWizzNames())
         server = await world.add_server(1)
         started = await world.mailwizz.now()

@@ -1,6 +1,7 @@
 """A verdict in MailWizz's database: one line, one change of status, whoever else writes at the same time."""
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +10,6 @@ import pytest
 
 from daemon.clients.mailwizz import SqlMailWizz
 from daemon.clients.mailwizz_database import MailWizzDatabase, MailWizzNames, Write
-from daemon.probe import Probe, unobserved
 from daemon.store.mysql import MysqlDatabase
 from daemon.store.mysql_connection import connect
 from domain.errors import Unavailable
@@ -120,10 +120,6 @@ RIVALS = {
     "disables it": ("UPDATE mw_delivery_server SET status = 'disabled' WHERE server_id = 1", "changed"),
     "disables the other one": ("UPDATE mw_delivery_server SET status = 'disabled' WHERE server_id = 2", "last-active"),
 }
-
-
-async def no_more_databases(probe: Probe = unobserved) -> AnyDatabase:
-    raise NotImplementedError
 
 
 class OvertakenDatabase(MailWizzDatabase):
@@ -296,7 +292,7 @@ async def test_a_rival_whose_transaction_is_under_way_is_waited_for(
     async with asyncio.timeout(20):
         database = await MysqlDatabase.open(address)
         await create_tables(database, MailWizzNames())
-        world = MailWizzWorld(database, no_more_databases)
+        world = MailWizzWorld(database)
         server = await world.add_server(1)
         await world.add_server(2)
         other = await connect(address, connect_timeout_s=3, statement_timeout_s=10)
@@ -360,3 +356,36 @@ async def test_a_history_that_is_called_otherwise_is_an_outage_of_mailwizz(
             await mailwizz.record(failed(server, await world.ago(5)))
         assert outage.value.dependency == "mailwizz"
         assert await world.known(1) == server
+
+
+RIGHTS = (
+    "SELECT, UPDATE (status, last_updated) ON {database}.mw_delivery_server",
+    "SELECT, INSERT ON {database}.mw_delivery_servers_tests",
+    "SELECT, INSERT ON {database}.mw_delivery_server_to_customer_group",
+)
+
+
+async def test_few_rights_are_enough(mariadb: MariaDb, failed: Failing) -> None:
+    """A user who may read three tables, add to two, and change a server's status and date, can do all of it."""
+    address = mariadb.new_database()
+    user, password = f"tester_{address.database}", secrets.token_hex(8)
+    async with asyncio.timeout(20):
+        owner = await MysqlDatabase.open(address)
+        await create_tables(owner, MailWizzNames())
+        world = MailWizzWorld(owner)
+        servers = [await world.add_server(number) for number in (1, 2)]
+        await world.add_groups({2: []})
+        mariadb.execute(f"CREATE USER {user}@localhost IDENTIFIED BY '{password}'")
+        for right in RIGHTS:
+            mariadb.execute(f"GRANT {right.format(database=address.database)} TO {user}@localhost")
+        limited = await MysqlDatabase.open(replace(address, user=user, password=password))
+        mailwizz = SqlMailWizz(MailWizzDatabase(limited))
+        started = await mailwizz.now()
+        good = failed(servers[1], started, verdict=Verdict.SUCCESSFUL, error=None, promote_to=2)
+        assert await mailwizz.record(failed(servers[0], started, keep_last_active=True)) == OFF
+        assert await mailwizz.record(good) == kept("")
+        assert [candidate.server.id for candidate in await mailwizz.candidates(60)] == [2]
+        await limited.close()
+        await owner.close()
+    mariadb.execute(f"DROP USER {user}@localhost")
+    mariadb.drop(address)
