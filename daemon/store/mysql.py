@@ -149,6 +149,18 @@ class MysqlDatabase:
         """Run the writes as one transaction, again when it lost a deadlock or waited too long for a lock."""
         await self._until_through(partial(self._apply_once, writes))
 
+    async def call(self, sql: str, args: Sequence[Value] = ()) -> list[Row]:
+        """CALL a stored procedure, in transactions of its own; the rows of its first result.
+
+        Never run again in here: what it did before it gave way may stand. Raises Conflict, Unavailable.
+        """
+        async with self._pool.connection() as connection:
+            try:
+                results = await connection.run(_text(connection, sql, args))  # the last one is the CALL's own status
+            except Rerun as error:
+                raise Unavailable("database", str(error)) from error
+            return results[0].rows
+
     async def claim(self, claim: Claim) -> list[Row]:
         """Claim rows, skipping those that others hold locked."""
         return await self._until_through(partial(self._claim_once, claim))

@@ -29,7 +29,7 @@ CLIENT_CODES = range(2000, 3000)
 
 SESSION = (
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
-    ";SET SESSION innodb_lock_wait_timeout = 3, lock_wait_timeout = 3, time_zone = '+00:00', sql_notes = 0,"
+    ";SET SESSION innodb_lock_wait_timeout = 3, lock_wait_timeout = 3, sql_notes = 0,"
     " sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', "
 )
 # The server ends its statements before the client gives up on them, so that no abandoned one keeps its locks.
@@ -43,7 +43,10 @@ class Rerun(Exception):  # noqa: N818  an order to the adapter, which never lets
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MysqlAddress:
-    """Where the server is and who we are. A `unix_socket` wins over host and port."""
+    """Where the server is and who we are. A `unix_socket` wins over host and port.
+
+    `time_zone` is that of the session: ours for our own tables, that of whoever writes the times of foreign ones.
+    """
 
     database: str
     user: str
@@ -51,6 +54,7 @@ class MysqlAddress:
     host: str = "localhost"
     port: int = 3306
     unix_socket: str | None = None
+    time_zone: str = "+00:00"
     tls: ssl.SSLContext | None = field(default=None, repr=False)
 
 
@@ -129,7 +133,8 @@ async def _with_session(raw: Any, address: MysqlAddress, statement_timeout_s: fl
         idle_s = max(1, ceil(statement_timeout_s))
         bound_s = f"max_statement_time = {statement_timeout_s}, idle_transaction_timeout = {idle_s}"
         bound_ms = f"max_execution_time = {int(statement_timeout_s * 1000)}"
-        await connection.run(SESSION + (bound_s if connection.is_mariadb else bound_ms))
+        zone = f"time_zone = {literal(address.time_zone)}, "
+        await connection.run(SESSION + zone + (bound_s if connection.is_mariadb else bound_ms))
     except BaseException:
         raw.close()
         raise
