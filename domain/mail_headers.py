@@ -174,9 +174,16 @@ def _fault(headers: Headers, name: str, addresses: Collection[str], names: Colle
         return "unreadable", f"{name} is not one address: {_quote(values[0])}"
     if not _is_among(mailbox.addr_spec, addresses):
         return "wrong-address", f"{name} is {_quote(mailbox.addr_spec)}, expected {_choices(addresses)}"
-    if mailbox.display_name.strip() and not _is_among(mailbox.display_name, names):
-        return "wrong-name", f"{name} is called {_quote(mailbox.display_name)}, expected {_choices(names)}"
+    called = _called(values[0], mailbox)
+    if called and not _is_among(called, names):
+        return "wrong-name", f"{name} is called {_quote(called)}, expected {_choices(names)}"
     return None
+
+
+def _called(value: str, mailbox: Address) -> str:
+    """The mailbox's name. Python's reader of addresses parts a name where it continues in a second encoded word."""
+    phrase = value.rpartition("<")[0].strip()
+    return (_decoded(phrase.strip('"')) if "=?" in phrase else mailbox.display_name).strip()
 
 
 def _mailbox(value: str) -> Address | None:
