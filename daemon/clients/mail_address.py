@@ -78,4 +78,4 @@ async def _listing(zone: str, address: str, if_listed: StepOutcome, dns: DnsLook
 
 
 async def _codes(name: str, dns: DnsLookup) -> list[str]:
-    return await dns.addresses(name, "A")
+    return sorted(await dns.addresses(name, "A"))

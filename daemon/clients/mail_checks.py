@@ -105,7 +105,7 @@ class DnsMailChecks:
             if await self._belong_together(case, signature.domain, case.author):
                 return Finding(StepId.DKIM, StepOutcome.PASS, detail=f"signed by {signature.domain}")
         for state, outcome, kind in (
-            (SignatureState.UNKNOWN, StepOutcome.ERROR, "dns"),
+            (SignatureState.UNKNOWN, StepOutcome.ERROR, "not-known"),
             (SignatureState.BROKEN, StepOutcome.FAIL, "broken-signature"),
         ):
             if bad := case.signatures_that_are(state):
@@ -114,8 +114,7 @@ class DnsMailChecks:
         if valid:
             domains = ", ".join(signature.domain for signature in valid)
             return Finding(StepId.DKIM, lacking, "not-aligned", f"signed by {domains} alone, but from {case.author}")
-        unsupported = "; ".join(each.detail for each in case.signatures_that_are(SignatureState.UNSUPPORTED))
-        return Finding(StepId.DKIM, lacking, "unsigned", unsupported or "no signature")
+        return Finding(StepId.DKIM, lacking, "unsigned", "no signature")
 
     async def _spf(self, case: _Case) -> Finding:
         received = case.received

@@ -20,12 +20,11 @@ _SMALLEST_KEY_BITS = 1024
 
 
 class SignatureState(StrEnum):
-    """What verifying came to. UNKNOWN: the key can't be asked for now. UNSUPPORTED counts as no signature."""
+    """What verifying came to. UNKNOWN: the key can't be asked for now, or dkimpy lacks what the algorithm needs."""
 
     VALID = "valid"
     BROKEN = "broken"
     UNKNOWN = "unknown"
-    UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,9 @@ def _verify_one(raw: bytes, claim: _Claim, key: bytes | DnsFailedError) -> Signa
         mail = dkim.DKIM(raw, logger=said, minkey=_SMALLEST_KEY_BITS)
         is_valid = bool(mail.verify(claim.index, dnsfunc=lambda _name, **_options: key))
     except dkim.NaClNotFoundError:
-        return claim.found(SignatureState.UNSUPPORTED, f"{claim.algorithm} can't be verified here")
+        is_ours = claim.algorithm.startswith("ed25519")  # else it is a key of another kind than the signature
+        state = SignatureState.UNKNOWN if is_ours else SignatureState.BROKEN
+        return claim.found(state, f"no ed25519 key serves {claim.algorithm} here")
     except Exception as error:  # noqa: BLE001  a hostile mail may break dkimpy anywhere: then it verifies nothing
         return claim.found(SignatureState.BROKEN, f"{type(error).__name__}: {error}")
     why = "; ".join(said.errors) or "the signature does not match the headers"
