@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import dns.asyncresolver
 import dns.exception
+import dns.name
 import dns.rdata
 import dns.rdatatype
 import dns.resolver
@@ -46,17 +47,19 @@ class DnsLookup:
     async def ask(self, name: str, kind: str) -> list[dns.rdata.Rdata]:
         """The records of a name, aliases followed; empty where there are none. Raises DnsFailedError."""
         try:
-            answer = await self._resolver.resolve(f"{name.rstrip('.')}.", kind, search=False)
+            wanted = dns.name.from_text(f"{name.rstrip('.')}.")
+        except (dns.exception.DNSException, UnicodeError):
+            return []  # no name at all: a label too long, an empty one, letters that no domain has
+        try:
+            answer = await self._resolver.resolve(wanted, kind, search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.resolver.YXDOMAIN):
             return []
         except dns.resolver.NoNameservers:
             raise DnsFailedError(f"no name server can tell {kind} of {name}") from None
         except dns.exception.Timeout:
             raise DnsFailedError(f"no answer in {self._resolver.lifetime:g} s to {kind} of {name}") from None
-        except (dns.exception.DNSException, UnicodeError):
-            return []  # no name at all: a label too long, an empty one, letters that no domain has
-        except OSError as error:
-            raise DnsFailedError(f"the name server can't be reached: {error}") from None
+        except (dns.exception.DNSException, OSError) as error:
+            raise DnsFailedError(f"{kind} of {name} can't be asked for: {error}") from None
         return list(answer)
 
     async def texts(self, name: str) -> list[bytes]:
