@@ -5,13 +5,16 @@ that nothing is replaced for anybody else; and since that never waits, no thread
 """
 
 import asyncio
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any  # what pyspf gives and takes
 
-import spf  # type: ignore[import-untyped]  # ships no types
-
 from daemon.clients.dns_lookup import DnsFailedError, DnsLookup
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", SyntaxWarning)  # from Python 3.12 on, at a backslash in one of its docstrings
+    import spf  # type: ignore[import-untyped]  # ships no types
 
 _MOST_QUESTIONS = 150  # ten mechanisms of ten names each, and some: RFC 7208 allows no more
 _MOST_VOID = 2

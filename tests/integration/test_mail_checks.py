@@ -2,17 +2,18 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import spf  # type: ignore[import-untyped]  # ships no types
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.clients.dns_lookup import NameServers
 from daemon.clients.mail_address import Zones
 from daemon.clients.mail_checks import DnsMailChecks, MailCheckOptions
+from domain.server_ports import MailChecks
 from domain.server_test import Finding, StepId, StepOutcome
 from localstack.dns import DnsFault, DnsServer, Zone
 from tests.mails import (
@@ -49,7 +50,7 @@ async def dns() -> AsyncIterator[DnsServer]:
 
 async def judged(dns: DnsServer, mail: Mail | bytes, step: StepId, *, by_campaign: bool = True) -> Finding:
     """One step's finding about a mail; a name server that keeps silent is given up after half a second."""
-    checks = DnsMailChecks(options(dns, timeout_s=0.5))
+    checks: MailChecks = DnsMailChecks(options(dns, timeout_s=0.5))
     findings = await checks.check(arrived(mail, by_campaign=by_campaign))
     return next(finding for finding in findings if finding.step is step)
 
@@ -219,13 +220,14 @@ async def test_spf_of_ipv6_and_of_a_mail_without_sender(dns: DnsServer) -> None:
 
 async def test_spf_leaves_the_librarys_own_lookup_alone(dns: DnsServer) -> None:
     """Nothing in pyspf is replaced for others, and many mails at once don't mix."""
-    before = spf.DNSLookup
+    library = sys.modules["spf"]
+    before = library.DNSLookup
     dns.set({("bad.test", "TXT"): ['"v=spf1 -all"']})
     checks = DnsMailChecks(options(dns))
     senders = [f"x@{DOMAIN}", "x@bad.test"] * 10
     found = await asyncio.gather(*(checks.check(arrived(Mail(), envelope_from=sender)) for sender in senders))
     assert [each[1].outcome for each in found] == [PASS, FAIL] * 10
-    assert spf.DNSLookup is before
+    assert library.DNSLookup is before
 
 
 DMARC_CASES: dict[str, tuple[Zone, Mail, StepOutcome, str]] = {

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.clients.mail_reader import HttpReader, ReaderOptions
-from domain.server_ports import FoundMail
+from domain.server_ports import FoundMail, Reader
 from domain.server_test import Finding, StepId, StepOutcome
 
 OPEN, CLICK, FORM, DIRECT, ONE_CLICK = (
@@ -90,7 +90,8 @@ def mail(host: str, *, one_click: str | None = None, html: str | None = None) ->
 
 async def read(found: FoundMail, *hosts: str, timeout_s: float = 5.0) -> Finding:
     async with httpx.AsyncHTTPTransport() as http:
-        return await HttpReader(http, ReaderOptions(hosts, timeout_s=timeout_s)).interact(found)
+        reader: Reader = HttpReader(http, ReaderOptions(hosts, timeout_s=timeout_s))
+        return await reader.interact(found)
 
 
 async def test_it_opens_clicks_and_unsubscribes_by_one_click(tracking: Site) -> None:
