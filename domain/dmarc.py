@@ -44,7 +44,7 @@ def organization_of(domain: str, found: Mapping[str, Record]) -> str:
     if not found:
         return domain
     top = min(found, key=lambda name: name.count("."))
-    if found[top].psd == "y" and top != domain:
+    if found[top].psd == "y":  # where that is the domain itself, there is no label more to take
         below = domain.split(".")[-top.count(".") - 2 :]
         return ".".join(below)
     return top

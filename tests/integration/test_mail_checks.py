@@ -220,14 +220,13 @@ async def test_spf_of_ipv6_and_of_a_mail_without_sender(dns: DnsServer) -> None:
 
 async def test_spf_leaves_the_librarys_own_lookup_alone(dns: DnsServer) -> None:
     """Nothing in pyspf is replaced for others, and many mails at once don't mix."""
-    library = sys.modules["spf"]
-    before = library.DNSLookup
     dns.set({("bad.test", "TXT"): ['"v=spf1 -all"']})
     checks = DnsMailChecks(options(dns))
     senders = [f"x@{DOMAIN}", "x@bad.test"] * 10
     found = await asyncio.gather(*(checks.check(arrived(Mail(), envelope_from=sender)) for sender in senders))
     assert [each[1].outcome for each in found] == [PASS, FAIL] * 10
-    assert library.DNSLookup is before
+    library = sys.modules["spf"]
+    assert library.DNSLookup is library.DNSLookup_dnspython
 
 
 DMARC_CASES: dict[str, tuple[Zone, Mail, StepOutcome, str]] = {
