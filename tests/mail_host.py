@@ -3,7 +3,7 @@
 `python -m tests.mail_host` runs one by hand until Enter and tells its ports and accounts.
 """
 
-import datetime
+import datetime as dt
 import grp
 import os
 import pwd
@@ -159,15 +159,15 @@ class MailHost:
     def _certificates(self) -> None:
         authority = trustme.CA()
         authority.cert_pem.write_to_path(self.authority)
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         lives = {"good": 365, "expired": -1, "soon": 5}
         for name, days in lives.items():
             certificate = authority.issue_cert(
                 NAME,
                 "localhost",
                 HOST,
-                not_before=now - datetime.timedelta(days=90),
-                not_after=now + datetime.timedelta(days=days),
+                not_before=now - dt.timedelta(days=90),
+                not_after=now + dt.timedelta(days=days),
             )
             certificate.private_key_and_cert_chain_pem.write_to_path(self.folder / f"{name}.pem")
 
