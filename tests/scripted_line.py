@@ -40,19 +40,25 @@ async def scripted_smtp(
     script = Script(answers or {})
     stop = asyncio.Event()
 
-    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        script.connections += 1
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await _play(script, reader, writer, stop)
-        writer.close()
+    async with asyncio.TaskGroup() as players:
 
-    server = await asyncio.start_server(play, "127.0.0.1", 0, ssl=context)
-    try:
-        yield script, server.sockets[0].getsockname()[1]
-    finally:
-        stop.set()
-        server.close()
-        await server.wait_closed()
+        async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                await _play(script, reader, writer, stop)
+            writer.transport.abort()
+            await asyncio.sleep(0)  # the loop closes the socket
+
+        def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            script.connections += 1
+            players.create_task(play(reader, writer))
+
+        server = await asyncio.start_server(begin, "127.0.0.1", 0, ssl=context)
+        try:
+            yield script, server.sockets[0].getsockname()[1]
+        finally:
+            stop.set()
+            server.close()
+            await server.wait_closed()
 
 
 async def _play(
@@ -72,7 +78,7 @@ async def _play(
             script.mails.append((await reader.readuntil(b"\r\n.\r\n")).decode())
             command = "."
             continue
-        if not (line := (await reader.readline()).decode().strip()):
+        if not (line := (await reader.readline()).decode(errors="replace").strip()):
             return
         script.heard.append(line)
         command = line.split(" ")[0].upper()

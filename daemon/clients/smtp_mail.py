@@ -11,7 +11,8 @@ TOKEN_HEADER = "X-Robotd-Test"  # noqa: S105  no password
 """Every mail that a test sends by itself has it; its value is the token."""
 
 _TEXT = (
-    "This mail tests whether a delivery server delivers. It was written by a machine, and nobody needs to answer.\n"
+    "This mail tests whether a delivery server delivers.\n"
+    "It was written by a machine, and nobody needs to answer.\n"
     "\n"
     "Test: {token}\n"
 )
@@ -32,5 +33,5 @@ def probe_bytes(mail: ProbeMail) -> bytes:
     message["Message-ID"] = f"<{mail.token}@{domain}>"
     message["Auto-Submitted"] = "auto-generated"
     message[TOKEN_HEADER] = mail.token
-    message.set_content(_TEXT.format(token=mail.token))
+    message.set_content(_TEXT.format(token=mail.token), cte="7bit")
     return message.as_bytes()

@@ -14,6 +14,7 @@ class SmtpOptions:
     """`recipients`: the addresses (with whatever behind a plus) and whole domains that probes may be sent to.
 
     No `nameservers` means those of the system, its hosts file included. `helo_name` empty means this machine's name.
+    A row's own timeout is held between `shortest_s` and `longest_s`.
     `certificate_days`: fewer left are worth a warning. `bad_certificate_fails`: what is wrong with a certificate, or a
     TLS older than 1.2, is the server's failure. No `control_host` means that there is nothing to compare with.
     """
@@ -22,6 +23,8 @@ class SmtpOptions:
     nameservers: tuple[str, ...] = ()
     dns_port: int = 53
     dns_timeout_s: float = 5.0
+    shortest_s: float = 5.0
+    longest_s: float = 120.0
     auth_timeout_s: float = 20.0
     helo_name: str = ""
     certificate_days: int = 14

@@ -24,16 +24,13 @@ from daemon.clients.smtp_answers import (
     unauthenticated,
     unconnected,
 )
-from daemon.clients.smtp_line import CertificateRule, Lines, StepError, Stopwatch, Target, connect, spoken
+from daemon.clients.smtp_line import CertificateRule, Lines, StepError, Stopwatch, Target, connect, hang_up, spoken
 from daemon.clients.smtp_mail import probe_bytes
 from daemon.clients.smtp_names import Names
 from daemon.clients.smtp_options import SmtpOptions, refuse_strangers
 from domain.delivery_server import DeliveryServer
 from domain.server_ports import ProbeMail
 from domain.server_test import Finding, StepId, StepOutcome
-
-SHORTEST_S, LONGEST_S = 5, 120
-"""A row's own timeout is held between these."""
 
 _FAREWELL_S = 2.0
 _METHODS = ("plain", "login", "cram-md5")
@@ -66,7 +63,7 @@ class AioSmtpProbe:
         resolved = await self._names.resolve(server.hostname)
         if not resolved.addresses:
             return [resolved.told.finding(StepId.RESOLVE, clock.ms())]
-        timeout_s = float(min(max(server.timeout_s, SHORTEST_S), LONGEST_S))
+        timeout_s = min(max(float(server.timeout_s), self._options.shortest_s), self._options.longest_s)
         hostname = server.hostname.strip().rstrip(".")
         target = Target(hostname, resolved.addresses, server.port, server.tls_mode, timeout_s)
         way = await self._lines.open(target)
@@ -75,7 +72,7 @@ class AioSmtpProbe:
         try:
             return [*way.findings, *await self._handed_over(way.smtp, server, password, mail)]
         finally:
-            way.smtp.close()
+            await hang_up(way.smtp)
 
     async def control(self) -> str | None:
         """Resolve and connect to the host that is known to be good; None too where none is named."""
