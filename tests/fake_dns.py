@@ -21,7 +21,8 @@ class FakeDns(asyncio.DatagramProtocol):
         self.port = 0
         self._transport: asyncio.DatagramTransport | None = None
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport)
         self._transport = transport
         self.port = transport.get_extra_info("sockname")[1]
 

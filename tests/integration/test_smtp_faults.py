@@ -18,10 +18,10 @@ from tests.scripted_line import SILENT as QUIET
 
 PASSWORD = "correct-horse"  # noqa: S105  of nobody
 FAST = dataclasses.replace(OPTIONS, shortest_s=0.3, auth_timeout_s=0.3)
-Findings = list[tuple[str, str, str, bool]]
+Told = tuple[str, str, str, bool]
 
 
-def told(findings: Any) -> Findings:
+def told(findings: Any) -> list[Told]:
     """The last finding, and whether it may pass later."""
     last = findings[-1]
     return [(last.step.value, last.outcome.value, last.kind, last.may_pass_later)]
@@ -75,7 +75,7 @@ def row(port: int, **changes: Any) -> DeliveryServer:
         ({".": QUIET}, ("T6", "FAIL", "timeout", True)),
     ],
 )
-async def test_fault_is_classified_at_its_step(answers: dict[str, str | list[str]], expected: tuple[str, ...]) -> None:
+async def test_fault_is_classified_at_its_step(answers: dict[str, str | list[str]], expected: Told) -> None:
     """Each fault is told at the step where it happens, as the server's or ours, and whether it may pass later."""
     async with scripted_smtp(answers) as (_, port):
         findings = await AioSmtpProbe(FAST).deliver(row(port), PASSWORD, probe_mail())
@@ -168,9 +168,7 @@ async def test_plain_server_fails_implicit_tls() -> None:
     ("banner", "expected"),
     [(QUIET, ("T3", "FAIL", "timeout", True)), (CUT, ("T3", "FAIL", "cut", True))],
 )
-async def test_banner_behind_tls_is_a_matter_of_the_connection(
-    banner: str, expected: tuple[str, ...], tmp_path: Path
-) -> None:
+async def test_banner_behind_tls_is_a_matter_of_the_connection(banner: str, expected: Told, tmp_path: Path) -> None:
     """A server that agrees on TLS and then says nothing fails T3, not T4."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
@@ -232,7 +230,7 @@ async def test_next_address_is_tried() -> None:
         ({("mx.lab.test", "A"): SILENT, ("mx.lab.test", "AAAA"): SILENT}, ("T2", "ERROR", "resolver", True)),
     ],
 )
-async def test_name_is_resolved(records: dict[tuple[str, str], list[str] | str], expected: tuple[str, ...]) -> None:
+async def test_name_is_resolved(records: dict[tuple[str, str], list[str] | str], expected: Told) -> None:
     """A name that does not exist is the server's fault, a resolver that does not answer is not."""
     async with fake_dns(records) as dns:
         options = dataclasses.replace(FAST, nameservers=("127.0.0.1",), dns_port=dns.port, dns_timeout_s=0.5)
