@@ -134,12 +134,11 @@ class MailHost:
     def _end(self, name: str) -> None:
         process = self._processes.pop(name)
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(10)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # those that still serve somebody outlive their master
+        process.wait()
         (self.folder / f"pid-{name}").unlink(missing_ok=True)
 
     def _start(self, name: str, command: list[str], port: int) -> None:

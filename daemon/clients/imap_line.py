@@ -234,17 +234,17 @@ class ImapLine:
     ) -> None:
         """Until one of them is done, or the time is over. Raises Unavailable where the connection is lost first."""
         others = {self._lost} if instead is None else {self._lost, instead}
+        is_done = False
         try:
-            await asyncio.wait(waited | others, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-            if self._lost.done() and not any(future.done() for future in waited):
-                raise Unavailable(DEPENDENCY, "the connection was lost")
-        except BaseException:
-            self.abort()
-            raise
+            done, _ = await asyncio.wait(waited | others, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            is_done = not done or done != {self._lost}
         finally:
             for future in waited:
-                if not future.done():
-                    future.cancel()
+                future.cancel()
+            if not is_done:
+                self.abort()
+        if not is_done:
+            raise Unavailable(DEPENDENCY, "the connection was lost")
 
     def _was_lost(self, _problem: Exception | None) -> None:
         if not self._lost.done():

@@ -27,6 +27,11 @@ class Wanted(Protocol):
         """The IMAP search key by which a server may find it."""
         ...
 
+    @property
+    def walks(self) -> bool:
+        """Whether the newest mails are looked through where that search finds nothing."""
+        ...
+
     def may_be(self, headers: bytes) -> bool:
         """Whether it is worth fetching."""
         ...
@@ -42,6 +47,7 @@ class WantedProbe:
 
     token: str
     search_key: str = "SUBJECT"
+    walks: bool = False
 
     def may_be(self, headers: bytes) -> bool:
         """Headers are enough to know."""
@@ -59,6 +65,7 @@ class WantedBounce:
 
     token: str
     search_key: str = "TEXT"
+    walks: bool = True
 
     def may_be(self, headers: bytes) -> bool:
         """Whether it looks like a notification."""

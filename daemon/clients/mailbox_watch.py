@@ -149,7 +149,7 @@ class FolderWatch:
         """What had arrived before somebody waited for it: the server's search, and our own where that says nothing."""
         wanted = waiter.wanted
         candidates = await line.search(wanted.search_key, f'"{wanted.token}"')
-        if await self._give_first(line, candidates, waiter) or wanted.search_key == "SUBJECT":
+        if await self._give_first(line, candidates, waiter) or not wanted.walks:
             return
         since = datetime.now(UTC) - timedelta(days=1)
         recent = (await line.search("SINCE", _day(since)))[-MOST_WALKED:]
