@@ -23,6 +23,7 @@ class Script:
     heard: list[str] = field(default_factory=list)
     mails: list[str] = field(default_factory=list)
     connections: int = 0
+    silenced: asyncio.Event = field(default_factory=asyncio.Event)
 
     def answer(self, command: str) -> str:
         known = {"BANNER": BANNER, "EHLO": EHLO, "AUTH": "235 2.7.0 ok", "DATA": "354 go on", "QUIT": "221 bye"}
@@ -70,6 +71,7 @@ async def _play(
         if answer == CUT:
             return
         if answer == SILENT:
+            script.silenced.set()
             await stop.wait()
             return
         writer.write(f"{answer}\r\n".encode())

@@ -91,6 +91,9 @@ class Lines:
             told = await self._encrypted(smtp, target)
         except StepError as failed:
             told = failed.told
+        except BaseException:
+            smtp.close()
+            raise
         if told.outcome is StepOutcome.FAIL:
             await hang_up(smtp)
             return Way([connected, told.finding(StepId.TLS, clock.ms() - connect_ms)])
@@ -162,15 +165,15 @@ class _Smtp(aiosmtplib.SMTP):
 
 
 class Stopwatch:
-    """How long it has been, in whole milliseconds."""
+    """How long it has been, in whole milliseconds; `started_s` by the loop's clock."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._started_s = self._loop.time()
+        self.started_s = self._loop.time()
 
     def ms(self) -> int:
         """Since it was made."""
-        return round((self._loop.time() - self._started_s) * 1000)
+        return round((self._loop.time() - self.started_s) * 1000)
 
 
 async def connect(address: str, port: int, timeout_s: float) -> socket.socket:

@@ -13,7 +13,7 @@ from daemon.clients.smtp_answers import Told
 from daemon.clients.smtp_options import SmtpOptions
 from domain.server_test import StepOutcome
 
-MOST_ADDRESSES = 6
+MOST_ADDRESSES = 4
 _TRY_S = 2.0  # for one answer of one nameserver; then the next is asked
 _LOCAL = ("127.0.0.1", "::1")
 

@@ -14,7 +14,7 @@ class SmtpOptions:
     """`recipients`: the addresses (with whatever behind a plus) and whole domains that probes may be sent to.
 
     No `nameservers` means those of the system, its hosts file included. `helo_name` empty means this machine's name.
-    A row's own timeout is held between `shortest_s` and `longest_s`.
+    A row's own timeout, for each answer, is held between `shortest_s` and `longest_s`; a whole attempt has `limit_s`.
     `certificate_days`: fewer left are worth a warning. `bad_certificate_fails`: what is wrong with a certificate, or a
     TLS older than 1.2, is the server's failure. No `control_host` means that there is nothing to compare with.
     """
@@ -25,6 +25,7 @@ class SmtpOptions:
     dns_timeout_s: float = 5.0
     shortest_s: float = 5.0
     longest_s: float = 120.0
+    limit_s: float = 300.0
     auth_timeout_s: float = 20.0
     helo_name: str = ""
     certificate_days: int = 14

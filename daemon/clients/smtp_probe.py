@@ -4,6 +4,7 @@ A server's answers are findings, whatever they are; passwords and AUTH lines sta
 logged here. Needs the extra `[mail]`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -34,6 +35,7 @@ from domain.server_test import Finding, StepId, StepOutcome
 
 _FAREWELL_S = 2.0
 _METHODS = ("plain", "login", "cram-md5")
+_UNHEARD = ("cut", "timeout")
 _NO_PASSWORD = "no-password"  # noqa: S105  a kind of finding
 
 
@@ -66,11 +68,16 @@ class AioSmtpProbe:
         timeout_s = min(max(float(server.timeout_s), self._options.shortest_s), self._options.longest_s)
         hostname = server.hostname.strip().rstrip(".")
         target = Target(hostname, resolved.addresses, server.port, server.tls_mode, timeout_s)
-        way = await self._lines.open(target)
+        ends_s = clock.started_s + self._options.limit_s
+        try:
+            async with asyncio.timeout_at(ends_s):
+                way = await self._lines.open(target)
+        except TimeoutError:
+            return [_too_long().finding(StepId.CONNECT, clock.ms())]
         if way.smtp is None:
             return way.findings
         try:
-            return [*way.findings, *await self._handed_over(way.smtp, server, password, mail)]
+            return [*way.findings, *await self._handed_over(way.smtp, server, password, mail, ends_s)]
         finally:
             await hang_up(way.smtp)
 
@@ -92,16 +99,17 @@ class AioSmtpProbe:
         return problem
 
     async def _handed_over(
-        self, smtp: aiosmtplib.SMTP, server: DeliveryServer, password: str | None, mail: ProbeMail
+        self, smtp: aiosmtplib.SMTP, server: DeliveryServer, password: str | None, mail: ProbeMail, ends_s: float
     ) -> list[Finding]:
         secrets = spellings(server.username, password)
-        logged_in = await _timed(StepId.AUTH, self._log_in(smtp, server.username, password), secrets)
+        logged_in = await _timed(StepId.AUTH, self._log_in(smtp, server.username, password), secrets, ends_s)
         if logged_in.outcome not in (StepOutcome.PASS, StepOutcome.SKIP):
             return [logged_in]
-        sent = await _timed(StepId.SEND, _send(smtp, mail), secrets)
+        sent = await _timed(StepId.SEND, _send(smtp, mail), secrets, ends_s)
         if logged_in.kind == _NO_PASSWORD and sent.outcome is StepOutcome.FAIL:
             sent = replace(sent, outcome=StepOutcome.ERROR)  # it may well refuse those who did not log in
-        await _say_farewell(smtp)
+        if sent.kind not in _UNHEARD:
+            await _say_farewell(smtp)
         return [logged_in, sent]
 
     async def _log_in(self, smtp: aiosmtplib.SMTP, user: str, password: str | None) -> Told:
@@ -148,13 +156,20 @@ async def _send(smtp: aiosmtplib.SMTP, mail: ProbeMail) -> Told:
     return Told(StepOutcome.PASS, detail=said(answer.code, answer.message))
 
 
-async def _timed(step: StepId, work: Awaitable[Told], secrets: Iterable[str]) -> Finding:
+async def _timed(step: StepId, work: Awaitable[Told], secrets: Iterable[str], ends_s: float) -> Finding:
     clock = Stopwatch()
     try:
-        told = await work
+        async with asyncio.timeout_at(ends_s):
+            told = await work
     except StepError as failed:
         told = failed.told
+    except TimeoutError:
+        told = _too_long()
     return told.finding(step, clock.ms(), secrets)
+
+
+def _too_long() -> Told:
+    return fail("timeout", "each answer came in time, all of them together did not", may_pass_later=True)
 
 
 async def _say_farewell(smtp: aiosmtplib.SMTP) -> None:

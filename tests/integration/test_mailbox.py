@@ -243,6 +243,24 @@ async def test_mailbox_that_went_away_is_unavailable_and_comes_back(mail_host: M
     assert await mailbox.find(mail.token, wait_s=PATIENCE_S)
 
 
+async def test_mailbox_that_another_client_empties_is_still_read(mail_host: MailHost) -> None:
+    """Two thousand mails that disappear at once, each announced on a line of its own, stop nobody."""
+    box = dataclasses.replace(options(mail_host, mail_host.sender), junk_folder="")
+    mailbox = ImapMailbox(box)
+    assert await mailbox.find(probe_mail().token, wait_s=0) is None
+    mail = probe_mail()
+    with by_hand(mail_host, mail_host.sender) as client:
+        for _ in range(2000):
+            client.append("INBOX", "", "", b"Subject: bulk\r\n\r\nx\r\n")
+        assert await mailbox.find(probe_mail().token, wait_s=0) is None
+        client.noop()
+        client.store("1:*", "+FLAGS.SILENT", r"(\Deleted)")
+        client.expunge()
+        client.append("INBOX", "", "", probe_bytes(mail))
+    assert await mailbox.find(mail.token, wait_s=PATIENCE_S) is not None
+    await mailbox.close()
+
+
 async def test_wrong_password_is_told_without_it(mail_host: MailHost, caplog: pytest.LogCaptureFixture) -> None:
     """A login that fails is unavailable; the password stands neither there nor in any log, quotes in it or not."""
     caplog.set_level(logging.DEBUG)

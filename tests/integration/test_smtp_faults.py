@@ -1,13 +1,20 @@
 """What delivery servers do wrong that a real Postfix can't be brought to do: scripted lines and a scripted DNS."""
 
+import asyncio
 import dataclasses
 import socket
 import ssl
+import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from daemon.clients.smtp_probe import AioSmtpProbe
 from domain.delivery_server import DeliveryServer
@@ -197,6 +204,75 @@ async def test_envelope_that_can_not_be_sent_is_no_crash(bad: str) -> None:
     assert findings[-1].step.value == "T6"
     assert sum(line.startswith("RCPT") for line in script.heard) <= 1
     assert not any("z@y.test" in line for line in script.heard if line.startswith("RCPT"))
+
+
+@pytest.mark.parametrize(("slow", "step"), [("EHLO", "T3"), ("AUTH", "T5"), ("RCPT", "T6")])
+async def test_whole_attempt_is_bounded(slow: str, step: str) -> None:
+    """However long each answer may take, an attempt ends at its own limit, and no connection is left behind."""
+    options = dataclasses.replace(FAST, shortest_s=30.0, auth_timeout_s=30.0, limit_s=0.5)
+    async with scripted_smtp({slow: QUIET}) as (script, port), asyncio.timeout(5):
+        findings = await AioSmtpProbe(options).deliver(row(port), PASSWORD, probe_mail())
+    assert told(findings) == [(step, "FAIL", "timeout", True)]
+    assert script.connections == 1
+
+
+async def test_attempt_that_is_cancelled_leaves_no_connection() -> None:
+    """A test that is cancelled in the middle closes its connection: the server sees it end."""
+    async with scripted_smtp({"RCPT": QUIET}) as (script, port):
+        attempt = asyncio.create_task(AioSmtpProbe(OPTIONS).deliver(row(port), PASSWORD, probe_mail()))
+        async with asyncio.timeout(5):
+            await script.silenced.wait()
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+    assert heard_commands(script)[-1] == "RCPT"
+
+
+def self_signed(*, begins_in_days: int) -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mx.lab.test")])
+    begins = datetime.now(UTC) + timedelta(days=begins_in_days)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begins)
+        .not_valid_after(begins + timedelta(days=90))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("*.lab.test")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(certificate.public_bytes(serialization.Encoding.PEM))
+        pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        file.write(key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("hostname", "begins_in_days", "kind"),
+    [
+        ("mx.lab.test", -1, "certificate-self-signed"),
+        ("mx.lab.test", 1, "certificate-not-yet-valid"),
+        ("a.mx.lab.test", -1, "certificate-hostname"),
+        ("lab.test", -1, "certificate-hostname"),
+        ("127.0.0.1", -1, "certificate-hostname"),
+    ],
+)
+async def test_certificate_that_is_wrong_is_a_warning(hostname: str, begins_in_days: int, kind: str) -> None:
+    """A certificate of one's own making, from tomorrow, or for other names: a wildcard stands for one label."""
+    records: dict[tuple[str, str], list[str] | str] = {(hostname, "A"): ["127.0.0.1"]}
+    context = self_signed(begins_in_days=begins_in_days)
+    async with scripted_smtp(context=context) as (_, port), fake_dns(records) as dns:
+        options = dataclasses.replace(OPTIONS, nameservers=("127.0.0.1",), dns_port=dns.port)
+        server = row(port, hostname=hostname, protocol="ssl")
+        findings = await AioSmtpProbe(options).deliver(server, PASSWORD, probe_mail())
+    assert told(findings) == [("T6", "PASS", "", False)]
+    assert (findings[1].outcome.value, findings[1].kind) == ("WARN", kind)
 
 
 async def test_closed_port_is_refused() -> None:
