@@ -105,7 +105,7 @@ class Lines:
         for address in target.addresses:
             try:
                 line = await connect(address, target.port, target.timeout_s)
-            except OSError as problem:
+            except (OSError, OverflowError) as problem:
                 failed = StepError(StepId.CONNECT, unconnected(problem, address))
                 continue
             connect_ms = clock.ms()
@@ -177,7 +177,7 @@ class Stopwatch:
 
 
 async def connect(address: str, port: int, timeout_s: float) -> socket.socket:
-    """A TCP connection to an address that stands as it is. Raises OSError, TimeoutError among them."""
+    """A TCP connection to an address that stands as it is. Raises OSError, or OverflowError for what is no port."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     line = socket.socket(family, socket.SOCK_STREAM)
     try:

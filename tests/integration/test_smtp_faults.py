@@ -283,6 +283,13 @@ async def test_closed_port_is_refused() -> None:
     assert told(findings) == [("T3", "FAIL", "refused", True)]
 
 
+@pytest.mark.parametrize("port", [0, -1, 70_000])
+async def test_port_that_is_none_is_no_crash(port: int) -> None:
+    """A row may hold any number as its port: T3 fails."""
+    findings = await AioSmtpProbe(FAST).deliver(row(port), PASSWORD, probe_mail())
+    assert [(finding.step.value, finding.outcome.value) for finding in findings] == [("T3", "FAIL")]
+
+
 async def test_next_address_is_tried() -> None:
     """A host is only unreachable when each of its addresses is."""
     records: dict[tuple[str, str], list[str] | str] = {("mx.lab.test", "A"): ["127.0.0.2", "127.0.0.1"]}
