@@ -39,7 +39,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 setup: $(STAMP) ## virtual environment with the locked dependencies, bytecode compiled
 
-# The tests start a MariaDB of their own; root gets its packages installed, others are told what to do.
+# The tests start a MariaDB and a mail host of their own; root gets their packages installed, others are told what to do.
+MAIL_PACKAGES := postfix dovecot-core dovecot-imapd dovecot-lmtpd
+HAS_MAIL := [ "$$(id -u)" = 0 ] && command -v postfix >/dev/null && command -v dovecot >/dev/null
 system:
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/null; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -49,14 +51,25 @@ system:
 	  else \
 	    echo "MariaDB is missing: its tests will be skipped by name. To run them: sudo apt-get install mariadb-server-core mariadb-client-core"; \
 	  fi; fi
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; if ! { $(HAS_MAIL); }; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing Postfix and Dovecot for the tests; their services are not started"; \
+	    if [ ! -e /usr/sbin/policy-rc.d ]; then \
+	      trap 'rm -f /usr/sbin/policy-rc.d' EXIT; printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; fi; \
+	    echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(MAIL_PACKAGES) >/dev/null; \
+	  else \
+	    echo "no real mail host without root: its tests will be skipped by name. To run them as root: apt-get install $(MAIL_PACKAGES)"; \
+	  fi; fi
 
 demo: $(STAMP) ## a day in one home and a campaign, in the terminal: no AWS, no MySQL, no Docker
 	@$(BIN)/robotd demo
 
 # All of them: the units under coverage first, then what measures, then the rest. Nothing runs twice.
-test: $(STAMP) system ## every test, MariaDB included; a part with T=tests/unit, in a row with WORKERS=0
+test: $(STAMP) system ## every test, MariaDB and mail included; a part with T=tests/unit, in a row with WORKERS=0
 	@if [ "$(T)" = tests ]; then $(MAKE) --no-print-directory coverage; fi
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
+	{ $(HAS_MAIL); } || export ROBOTD_TEST_WITHOUT_MAIL=1; \
 	memory=/dev/shm; test -w $$memory || memory=/tmp; \
 	TMPDIR=$$(mktemp -d $$memory/robotd-tests.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; \
 	if [ "$(T)" = tests ]; then $(BIN)/python -m pytest -n 0 $(TIMED); fi; \
@@ -64,6 +77,7 @@ test: $(STAMP) system ## every test, MariaDB included; a part with T=tests/unit,
 
 coverage: $(STAMP) system ## how much of domain and handlers the tests reach; less than 95 % of lines and branches fails
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
+	{ $(HAS_MAIL); } || export ROBOTD_TEST_WITHOUT_MAIL=1; \
 	memory=/dev/shm; test -w $$memory || memory=/tmp; \
 	TMPDIR=$$(mktemp -d $$memory/robotd-tests.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; \
 	export COVERAGE_FILE="$$TMPDIR/coverage"; \

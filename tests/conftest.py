@@ -1,4 +1,4 @@
-"""Fixtures for every test folder: a private MariaDB, and a fresh database on each engine."""
+"""Fixtures for every test folder: a private MariaDB and mail host, and a fresh database on each engine."""
 
 import os
 import signal
@@ -13,6 +13,9 @@ from daemon.probe import Probe, unobserved
 from daemon.store.migrate import migrate
 from daemon.store.mysql import MysqlDatabase
 from daemon.store.sqlite import SqliteDatabase
+from tests.mail_host import OPT_OUT as MAIL_OPT_OUT
+from tests.mail_host import MailHost
+from tests.mail_host import mail_host as running_mail_host
 from tests.mariadb import OPT_OUT, MariaDb
 
 AnyDatabase = SqliteDatabase | MysqlDatabase
@@ -35,6 +38,15 @@ def mariadb() -> Iterator[MariaDb]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def mail_host() -> Iterator[MailHost]:
+    """One Postfix and Dovecot for the whole session; each test's mails carry a token of its own."""
+    if os.environ.get(MAIL_OPT_OUT) == "1":
+        pytest.skip(f"{MAIL_OPT_OUT}=1")
+    with running_mail_host() as host:
+        yield host
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
