@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from localstack.bell import Bell
+from localstack.mail_text import MailWords
 
 INBOX, JUNK, TRASH = "INBOX", "Junk", "Trash"
 SEEN, DELETED = "\\Seen", "\\Deleted"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class StoredMail:
     """A mail in a folder. `uid` never changes and is never given again."""
 
@@ -17,6 +19,11 @@ class StoredMail:
     raw: bytes
     at_ms: int
     flags: set[str] = field(default_factory=set)
+
+    @cached_property
+    def words(self) -> MailWords:
+        """What a search looks at."""
+        return MailWords(self.raw)
 
 
 class Folder:
@@ -43,6 +50,10 @@ class Folder:
         uids = {mail.uid for mail in gone}
         self.mails = [mail for mail in self.mails if mail.uid not in uids]
         self.changed()
+
+    def copy_of(self, mail: StoredMail) -> StoredMail:
+        """A copy of a mail of another folder, with a number of its own."""
+        return self.add(mail.raw, mail.at_ms, mail.flags)
 
     def changed(self) -> None:
         """Tell everybody who watches."""

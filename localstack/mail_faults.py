@@ -37,7 +37,7 @@ class SmtpFaultKind(StrEnum):
 class SmtpFault:
     """One rule. `times` None means until cleared; the first `skip` are spared; `delay_ms` passes on the clock.
 
-    `of`: only for this sender at MAIL, this recipient at RCPT. `when` AFTER, at CONTENT alone: the mail was taken all the same.
+    `of`: only for this sender at MAIL, this recipient at RCPT. `when` AFTER, at CONTENT alone: the mail was taken.
     """
 
     kind: SmtpFaultKind

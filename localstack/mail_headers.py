@@ -1,5 +1,6 @@
 """Headers of a mail as bytes: read, removed, added, without touching what is not asked for."""
 
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.parser import BytesHeaderParser
 from email.policy import compat32
@@ -53,6 +54,6 @@ def header(raw: bytes, name: str) -> str:
     value = BytesHeaderParser(policy=compat32).parsebytes(raw).get(name, "")
     try:
         text = str(make_header(decode_header(str(value))))
-    except (ValueError, LookupError):
+    except (ValueError, LookupError, MessageError):
         text = str(value)
     return " ".join(text.split())

@@ -28,6 +28,7 @@ class Seen(StrEnum):
     RETURNED = "returned"  # a delivery status notification lies in the mailbox
     FAULT = "fault"  # about: where it struck
     SELECTED = "selected"  # about: the folder
+    BROKEN = "broken"  # the connection; about: how
     DISCONNECTED = "disconnected"
 
 

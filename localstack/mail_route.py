@@ -1,4 +1,4 @@
-"""What becomes of a mail that a delivery server took: what the server does to it, then what our own mail exchanger does.
+"""What becomes of a mail that a delivery server took: what the server does to it, then our own mail exchanger.
 
 The exchanger's header `Received` is truthful and topmost of its kind: it names the address of the delivery server.
 """

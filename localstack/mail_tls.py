@@ -1,4 +1,4 @@
-"""Certificates of the mail host, made anew at each start, good ones and bad ones. Times are the system's: TLS asks it."""
+"""Certificates of the mail host, good ones and bad ones, made at each start. Times are the system's: TLS asks it."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 _LIFE = timedelta(days=60)
-
 
 
 class Certificate(StrEnum):
@@ -53,9 +52,7 @@ class Certificates:
         if kind is Certificate.SELF_SIGNED:
             _sign_oneself(context, names[0])
             return context
-        leaf = self._authority.issue_cert(
-            *shown, not_before=now - _LIFE, not_after=now + _LIFE_LEFT.get(kind, _LIFE)
-        )
+        leaf = self._authority.issue_cert(*shown, not_before=now - _LIFE, not_after=now + _LIFE_LEFT.get(kind, _LIFE))
         leaf.configure_cert(context)
         return context
 
