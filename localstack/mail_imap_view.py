@@ -13,7 +13,8 @@ _FLAGS = "\\Answered \\Flagged \\Deleted \\Seen \\Draft"
 class View:
     """Mails have numbers from 1 on. Mail that came, went or was flagged since is unknown until `catch_up`.
 
-    So it is at Dovecot: SEARCH finds no mail that arrived after SELECT before NOOP, CHECK or IDLE has told of it.
+    SEARCH finds no mail that arrived after SELECT until NOOP, CHECK or IDLE has told of it. That is as strict as the
+    protocol allows; Dovecot tells of it right after the SEARCH that missed it.
     """
 
     def __init__(self, folder: Folder, *, is_read_only: bool) -> None:
