@@ -4,11 +4,13 @@ import asyncio
 import socket
 import ssl
 import struct
+from asyncio.trsock import TransportSocket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Self
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+_GOODBYE_S = 1.0
 Serve = Callable[[socket.socket], Awaitable[None]]
 
 
@@ -109,6 +111,11 @@ def _bound(address: tuple[str, int]) -> socket.socket:
     return bound
 
 
+def taken_over(connection: socket.socket) -> socket.socket:
+    """The same connection for a transport that will close it; the listener no longer does."""
+    return socket.socket(fileno=connection.detach())
+
+
 async def streams_over(
     connection: socket.socket, limit: int, tls: ssl.SSLContext | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -116,15 +123,34 @@ async def streams_over(
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-    transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=tls)
+    transport, _ = await loop.connect_accepted_socket(lambda: protocol, taken_over(connection), ssl=tls)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
-def reset(transport: asyncio.BaseTransport) -> None:
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close a stream and wait until what was written has gone out; who does not take it in time is cut off."""
+    writer.close()
+    try:
+        async with asyncio.timeout(_GOODBYE_S):
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()
+
+
+def socket_of(transport: asyncio.BaseTransport) -> TransportSocket:
+    """The socket below a transport that is open."""
+    below = transport.get_extra_info("socket")
+    assert isinstance(below, TransportSocket)  # noqa: S101  of a socket transport it always is
+    return below
+
+
+def reset(transport: asyncio.BaseTransport, below: TransportSocket) -> None:
     """Drop a connection so that the other side sees a reset, not an end."""
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        with suppress(OSError):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+    with suppress(OSError):
+        below.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+    was_closing = transport.is_closing()
     if isinstance(transport, asyncio.WriteTransport):
         transport.abort()
+    if was_closing:  # asyncio's TLS forgets what it must abort when it is closed twice, as aiosmtpd does
+        with suppress(OSError):
+            below.shutdown(socket.SHUT_RDWR)

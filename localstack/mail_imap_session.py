@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from localstack.listening import reset
+from localstack.listening import closed, reset, socket_of
 from localstack.mail_box import Folder, Mailbox
 from localstack.mail_imap_folders import FolderCommands
 from localstack.mail_imap_selected import SelectedCommands
@@ -87,11 +87,11 @@ class ImapSession:
             await self.flush()
         finally:
             self.leave()
-            self._writer.close()
+            await closed(self._writer)
 
     def cut(self) -> None:
         """Reset the connection."""
-        reset(self._writer.transport)
+        reset(self._writer.transport, socket_of(self._writer.transport))
 
     def say(self, line: bytes) -> None:
         """An untagged answer."""

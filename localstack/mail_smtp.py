@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Self
 
 from domain.ports import Clock
-from localstack.listening import Listener, reset, streams_over
+from localstack.listening import Listener, closed, reset, socket_of, streams_over, taken_over
 from localstack.mail_faults import SmtpFault, SmtpFaultKind, SmtpFaults, Stage, Treatment
 from localstack.mail_record import MailRecord, Seen
 from localstack.mail_route import Taken
@@ -90,7 +90,7 @@ class SmtpServer:
             return
         try:
             _, talk = await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: SmtpTalk(self, number, hidden), connection, ssl=context
+                lambda: SmtpTalk(self, number, hidden), taken_over(connection), ssl=context
             )
         except (ssl.SSLError, ConnectionError) as error:
             self.record.add(self.account.name, number, Seen.TLS_FAILED, type(error).__name__)
@@ -117,6 +117,6 @@ async def _disappoint(connection: socket.socket, fault: SmtpFault, context: ssl.
                 while await reader.read(_LINE_LIMIT):
                     pass
             case _:
-                reset(writer.transport)
+                reset(writer.transport, socket_of(writer.transport))
     finally:
-        writer.close()
+        await closed(writer)

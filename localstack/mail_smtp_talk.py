@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import ssl
+from asyncio.trsock import TransportSocket
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Protocol
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, TLSSetupException
 
 from localstack.faults import When
-from localstack.listening import reset
+from localstack.listening import reset, socket_of
 from localstack.mail_dkim import Signer
 from localstack.mail_faults import SmtpFault, SmtpFaultKind, SmtpFaults, Stage, Treatment
 from localstack.mail_headers import header
@@ -86,6 +87,7 @@ class SmtpTalk(SMTP):
         self.number = number
         self.hides_auth = hidden is SmtpFaultKind.HIDE_AUTH
         self._is_over = asyncio.Event()
+        self._below: TransportSocket | None = None
         self.command_size_limits = defaultdict(lambda: _COMMAND_LIMIT)  # aiosmtpd's is shared by all connections
         offers_tls = self.account.tls is SmtpTls.STARTTLS and hidden is not SmtpFaultKind.HIDE_STARTTLS
         super().__init__(
@@ -104,9 +106,14 @@ class SmtpTalk(SMTP):
         try:
             await self._is_over.wait()
         finally:
-            if self.transport is not None:
-                reset(self.transport)
+            if not self._is_over.is_set():
+                self._cut()
                 await self._is_over.wait()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called again when STARTTLS is done."""
+        self._below = self._below or socket_of(transport)
+        super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell who waits for the end."""
@@ -133,12 +140,18 @@ class SmtpTalk(SMTP):
             await self.push(fault.answer)
         if fault.kind is SmtpFaultKind.GARBAGE:
             await self.push("220 Ready to start TLS")
+            await self._reader.read(1)  # the client begins the handshake: what came before would be read as an answer
             self._writer.write(GARBAGE)
-        if fault.kind is SmtpFaultKind.CUT and self.transport is not None:
-            reset(self.transport)
+        if fault.kind is SmtpFaultKind.CUT:
+            self._cut()
         elif fault.kind is not SmtpFaultKind.SILENT:
             self._writer.close()
         await self._is_over.wait()  # the end of the connection cancels this
+
+    def _cut(self) -> None:
+        transport = self._original_transport or self.transport  # the one below STARTTLS
+        if transport is not None and self._below is not None:
+            reset(transport, self._below)
 
     def _create_session(self) -> Session:
         return _QuietSession(self.loop)

@@ -11,10 +11,10 @@ import pytest
 
 from tests.imap_wire import Place, bare_imap, opened, put
 
-TOKEN = "0b5f6a5e-7c0e-4c2c-9d39-0a4f6f3f2b11"
+PROBE = "0b5f6a5e-7c0e-4c2c-9d39-0a4f6f3f2b11"
 
 
-def mail(subject: str = f"Test Email from sender.test [{TOKEN}]", body: str = "Hello", more: str = "") -> bytes:
+def mail(subject: str = f"Test Email from sender.test [{PROBE}]", body: str = "Hello", more: str = "") -> bytes:
     text = f"From: A <a@sender.test>\nTo: probe@box.test\nSubject: {subject}\nMessage-ID: <x@y.test>\n{more}\n{body}\n"
     return text.replace("\n", "\r\n").encode()
 
@@ -24,8 +24,9 @@ def returned() -> bytes:
     head = 'MIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status; boundary="b"\n'
     parts = (
         "--b\nContent-Type: text/plain\n\nIt came back.\n"
-        "--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.test\n\nFinal-Recipient: rfc822; x@y.test\n"
-        f"--b\nContent-Type: message/rfc822\n\nSubject: probe [{TOKEN}]\nFrom: a@sender.test\n\nInner text\n--b--\n"
+        "--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.test\n"
+        "\nFinal-Recipient: rfc822; x@y.test\n"
+        f"--b\nContent-Type: message/rfc822\n\nSubject: probe [{PROBE}]\nFrom: a@sender.test\n\nInner text\n--b--\n"
     )
     return mail("Undelivered Mail Returned to Sender", parts, head)
 
@@ -105,12 +106,12 @@ async def test_idle_tells_of_a_mail_at_once(place: Place) -> None:
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
-        (f'SUBJECT "[{TOKEN}]"', {1, 3}),
-        (f"SUBJECT {TOKEN}", {1, 3}),
-        (f"TEXT {TOKEN}", {1, 2, 3}),
-        (f"BODY {TOKEN}", set()),
+        (f'SUBJECT "[{PROBE}]"', {1, 3}),
+        (f"SUBJECT {PROBE}", {1, 3}),
+        (f"TEXT {PROBE}", {1, 2, 3}),
+        (f"BODY {PROBE}", set()),
         ('BODY "inner text"', {2}),
-        (f"HEADER Subject {TOKEN}", {1, 3}),
+        (f"HEADER Subject {PROBE}", {1, 3}),
         ('HEADER X-Kind ""', {3}),
         ("HEADER Message-ID <x@y.test>", {1, 2, 3}),
         ("FROM a@sender.test UNSEEN", {1, 2, 3}),
@@ -128,7 +129,7 @@ async def test_search_finds_by_words_and_numbers(place: Place, asked: str, found
     """Words are looked for in decoded headers, in the text, or in both, as the key says; numbers name mails."""
     await put(place, mail())
     await put(place, returned())
-    await put(place, mail(f"=?utf-8?q?Gr=C3=B6=C3=9Fe?= [{TOKEN}]", more="X-Kind: third\n"))
+    await put(place, mail(f"=?utf-8?q?Gr=C3=B6=C3=9Fe?= [{PROBE}]", more="X-Kind: third\n"))
     async with opened(place) as client:
         reply = await client.ask(b"SEARCH CHARSET UTF-8 " + asked.encode())
         assert (reply.status, set(reply.numbers())) == ("OK", found)
@@ -165,7 +166,7 @@ async def test_fetch_hands_out_the_bytes_as_they_came(place: Place) -> None:
         assert b"RFC822.SIZE %d" % len(raw) in size
         assert b"Seen" not in size
         named = (await client.ask(b"FETCH 1 BODY[HEADER.FIELDS (subject x-none)]")).named(b"FETCH")[0]
-        assert f"\r\nSubject: Test Email from sender.test [{TOKEN}]\r\n\r\n".encode() in named
+        assert f"\r\nSubject: Test Email from sender.test [{PROBE}]\r\n\r\n".encode() in named
         flags = (await client.ask(b"FETCH 1 FLAGS")).named(b"FETCH")[0]
         assert b"\\Seen" in flags
 
@@ -291,7 +292,7 @@ async def test_aioimaplib_waits_finds_and_fetches(place: Place) -> None:
     assert any(b"EXISTS" in line for line in await client.wait_server_push())
     client.idle_done()
     await asyncio.wait_for(idle, 10)
-    found = await client.uid_search("SUBJECT", f'"{TOKEN}"')
+    found = await client.uid_search("SUBJECT", f'"{PROBE}"')
     uid = found.lines[0].decode().split()[-1]
     fetched = await client.uid("fetch", uid, "(BODY.PEEK[])")
     assert fetched.result == "OK"
@@ -314,7 +315,7 @@ def _by_imaplib(place: Place, raw: bytes) -> None:
         assert client.append("INBOX", "(\\Seen)", stamp, raw)[0] == "OK"
         client.select("INBOX")
         assert client.search(None, "SINCE", "25-Nov-2025", "BEFORE", "26-Nov-2025", "SEEN") == ("OK", [b"1"])
-        client.literal = b"A <a@sender.test>"
+        client.literal = b"A <a@sender.test>"  # type: ignore[assignment]  # typeshed says str; bytes are what it sends
         assert client.uid("SEARCH", "CHARSET", "UTF-8", "FROM")[0] == "OK"
         kind, data = client.fetch("1", "(INTERNALDATE RFC822)")
         assert kind == "OK"
