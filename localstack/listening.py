@@ -25,6 +25,7 @@ class Listener:
         self._listen_on = (host, port)
         self._anchor: socket.socket | None = None
         self._open: socket.socket | None = None
+        self._filler: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -57,6 +58,8 @@ class Listener:
 
     def listen(self) -> None:
         """Accept connections, from now on or again."""
+        if self._filler is not None:
+            self.refuse()
         if self._open is None:
             self._open = _bound(self._listen_on)
             self._open.listen(512)
@@ -68,6 +71,20 @@ class Listener:
             asyncio.get_running_loop().remove_reader(self._open)
             self._open.close()
             self._open = None
+        if self._filler is not None:
+            self._filler.close()
+            self._filler = None
+
+    def swallow(self) -> None:
+        """Let nobody's connection come about: packets to the port vanish, and who connects waits in vain.
+
+        Linux drops them when the queue of those who wait to be accepted is full: it is made as short as can be, and
+        one connection of our own fills it. Who still waits at `listen` is let in when his system tries again.
+        """
+        self.refuse()
+        self._open = _bound(self._listen_on)
+        self._open.listen(0)
+        self._filler = socket.create_connection(self._listen_on)
 
     async def end_all(self) -> None:
         """End every connection that is served now; returns when the last has ended."""
