@@ -161,8 +161,14 @@ def socket_of(transport: asyncio.BaseTransport) -> TransportSocket:
     return below
 
 
+def cut_off(writer: asyncio.StreamWriter) -> None:
+    """Reset a stream that is not closing already."""
+    if not writer.transport.is_closing():
+        reset(writer.transport, socket_of(writer.transport))
+
+
 def reset(transport: asyncio.BaseTransport, below: TransportSocket) -> None:
-    """Drop a connection so that the other side sees a reset, not an end."""
+    """Drop a connection so that the other side sees a reset, not an end. `below` is its socket."""
     with suppress(OSError):
         below.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
     was_closing = transport.is_closing()

@@ -80,6 +80,8 @@ class ImapServer:
         """Accept and answer again; commands that hung are answered now."""
         self._listener.listen()
         self._awake.set()
+        for session in self._sessions:
+            session.wake()
 
     async def awake(self) -> None:
         """Return as soon as it does not hang."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from localstack.listening import closed, reset, socket_of
+from localstack.listening import closed, cut_off
 from localstack.mail_box import Folder, Mailbox
 from localstack.mail_imap_folders import FolderCommands
 from localstack.mail_imap_selected import SelectedCommands
@@ -67,6 +67,7 @@ class ImapSession:
         self._writer = writer
         self._user: str | None = None
         self._is_over = False
+        self._is_idle = False
         self._errors = 0
         self.view: View | None = None
         self._selected = SelectedCommands(self)
@@ -91,7 +92,12 @@ class ImapSession:
 
     def cut(self) -> None:
         """Reset the connection."""
-        reset(self._writer.transport, socket_of(self._writer.transport))
+        cut_off(self._writer)
+
+    def wake(self) -> None:
+        """An outage is over: tell what was kept back."""
+        if self._is_idle:
+            self._push()
 
     def say(self, line: bytes) -> None:
         """An untagged answer."""
@@ -268,11 +274,13 @@ class ImapSession:
         self._writer.write(b"+ idling\r\n")
         watched = self.view.folder.watchers if self.view is not None else set()
         watched.add(self._push)
+        self._is_idle = True
         try:
             self._push()
             await self.flush()
             said = await self._read(0)
         finally:
+            self._is_idle = False
             watched.discard(self._push)
         if said.upper() != b"DONE":
             raise BadCommand("Expected DONE")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Self
 
 from domain.ports import Clock
-from localstack.listening import Listener, closed, reset, socket_of, streams_over, taken_over
+from localstack.listening import Listener, closed, cut_off, streams_over, taken_over
 from localstack.mail_faults import SmtpFault, SmtpFaultKind, SmtpFaults, Stage, Treatment
 from localstack.mail_record import MailRecord, Seen
 from localstack.mail_route import Taken
@@ -117,6 +117,6 @@ async def _disappoint(connection: socket.socket, fault: SmtpFault, context: ssl.
                 while await reader.read(_LINE_LIMIT):
                     pass
             case _:
-                reset(writer.transport, socket_of(writer.transport))
+                cut_off(writer)
     finally:
         await closed(writer)

@@ -12,7 +12,7 @@ from typing import Self
 
 from domain.ports import Clock
 from localstack.bell import Bell
-from localstack.listening import Listener, closed, reset, socket_of, streams_over
+from localstack.listening import Listener, closed, cut_off, streams_over
 from localstack.tcp_wire import CLEAR, Way, Wire, WireKind, WirePlan
 
 _PIECE = 65_536
@@ -52,8 +52,7 @@ class _Link:
     def reset(self) -> None:
         """Reset both, as far as they stand."""
         for writer in self.writers:
-            if not writer.transport.is_closing():
-                reset(writer.transport, socket_of(writer.transport))
+            cut_off(writer)
 
 
 class TcpProxy:
