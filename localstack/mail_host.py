@@ -6,6 +6,7 @@ may fail, the mail exchanger of the probes, and their mailbox. What it saw and d
 
 import argparse
 import asyncio
+import logging
 import secrets
 import sys
 from collections.abc import Collection, Sequence
@@ -26,9 +27,20 @@ from localstack.mail_smtp_talk import SmtpAccount, SmtpTls
 from localstack.mail_tls import Certificate, Certificates
 from localstack.server import serve_until_signalled
 
-__all__ = ["Certificate", "MailHost", "MailLogin", "Seen", "SmtpAccount", "SmtpFault", "SmtpFaultKind", "SmtpTls"]
-__all__ += ["Stage", "Treatment"]
+__all__ = [
+    "Certificate",
+    "MailHost",
+    "MailLogin",
+    "Seen",
+    "SmtpAccount",
+    "SmtpFault",
+    "SmtpFaultKind",
+    "SmtpTls",
+    "Stage",
+    "Treatment",
+]
 
+_AIOSMTPD_LOG = logging.getLogger("mail.log")
 LOCAL_NAMES = ("localhost", "127.0.0.1")
 _VALIDITY = 1
 
@@ -61,6 +73,8 @@ class MailHost:
         self._running = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        self._running.callback(_AIOSMTPD_LOG.setLevel, _AIOSMTPD_LOG.level)
+        _AIOSMTPD_LOG.setLevel(logging.CRITICAL)  # what matters of it is on record, and it would go to stderr
         await self._running.enter_async_context(self.imap)
         return self
 
