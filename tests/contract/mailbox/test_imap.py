@@ -283,7 +283,8 @@ async def test_a_line_without_end_ends_the_connection(place: Place) -> None:
 async def test_aioimaplib_waits_finds_and_fetches(place: Place) -> None:
     """The client that robotd uses: IDLE is told of the mail, SEARCH finds it, FETCH brings it whole, MOVE tidies up."""
     raw = mail()
-    client = aioimaplib.IMAP4(host="127.0.0.1", port=place.port, timeout=10)
+    ended = asyncio.Event()
+    client = aioimaplib.IMAP4(host="127.0.0.1", port=place.port, timeout=10, conn_lost_cb=lambda _: ended.set())
     await client.wait_hello_from_server()
     assert (await client.login(place.user, place.password)).result == "OK"
     assert (await client.select("INBOX")).result == "OK"
@@ -300,6 +301,7 @@ async def test_aioimaplib_waits_finds_and_fetches(place: Place) -> None:
     assert (await client.uid("move", uid, "Junk")).result == "OK"
     assert (await client.uid_search("ALL")).lines[0].strip() in (b"", b"SEARCH")
     await client.logout()
+    await asyncio.wait_for(ended.wait(), 10)
 
 
 async def test_imaplib_appends_finds_and_deletes(place: Place) -> None:
