@@ -1,9 +1,11 @@
 """A local port that can be closed and opened again without losing its number, and streams over what it accepts."""
 
 import asyncio
+import fcntl
 import socket
 import ssl
 import struct
+import termios
 from asyncio.trsock import TransportSocket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -11,6 +13,7 @@ from typing import Self
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 _GOODBYE_S = 1.0
+_LOOK_S = 0.001
 Serve = Callable[[socket.socket], Awaitable[None]]
 
 
@@ -152,6 +155,16 @@ async def closed(writer: asyncio.StreamWriter) -> None:
             await writer.wait_closed()
     except (OSError, TimeoutError):
         writer.transport.abort()
+
+
+async def acknowledged(writer: asyncio.StreamWriter) -> None:
+    """Wait until the other side's system has all that was written: a reset would take the rest back."""
+    await writer.drain()
+    below = socket_of(writer.transport)
+    waited_s = 0.0
+    while waited_s < _GOODBYE_S and any(fcntl.ioctl(below.fileno(), termios.TIOCOUTQ, bytes(4))):
+        await asyncio.sleep(_LOOK_S)  # nothing tells of the queue of the system
+        waited_s += _LOOK_S
 
 
 def socket_of(transport: asyncio.BaseTransport) -> TransportSocket:

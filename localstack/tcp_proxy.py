@@ -7,15 +7,17 @@ or swallowed never reached it, and are not.
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
 from domain.ports import Clock
 from localstack.bell import Bell
-from localstack.listening import Listener, closed, cut_off, streams_over
+from localstack.listening import Listener, acknowledged, closed, cut_off, streams_over
 from localstack.tcp_wire import CLEAR, Way, Wire, WireKind, WirePlan
 
 _PIECE = 65_536
+_GOODBYE_S = 1.0
 
 
 @dataclass(slots=True)
@@ -43,11 +45,26 @@ class _Broken(Exception):  # noqa: N818  the wire did it
 class _Link:
     """A connection and the one behind it. `own` is the wire that it drew, None where it has that of all."""
 
-    def __init__(self, seen: SeenLink, own: Wire | None, client: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, seen: SeenLink, own: Wire | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self.seen = seen
         self.own = own
-        self.writers = [client]
+        self.readers = [reader]
+        self.writers = [writer]
         self.first_end = ""
+
+    async def end(self) -> None:
+        """End both. What still comes is read and thrown away for a while: unread, it would make a reset of the end."""
+        with suppress(OSError, TimeoutError):
+            for writer in self.writers:
+                writer.write_eof()
+            async with asyncio.timeout(_GOODBYE_S):
+                for reader in self.readers:
+                    while await reader.read(_PIECE):
+                        pass
+        for writer in self.writers:
+            await closed(writer)
 
     def reset(self) -> None:
         """Reset both, as far as they stand."""
@@ -130,34 +147,33 @@ class TcpProxy:
         seen = SeenLink(len(self.links) + 1, self._clock.now_ms())
         self.links.append(seen)
         reader, writer = await streams_over(connection, _PIECE)
-        link = _Link(seen, self.plan.draw(), writer)
+        link = _Link(seen, self.plan.draw(), reader, writer)
         self._standing.add(link)
         self._bell.ring()
         end = "stopped"
         try:
-            end = await self._carried(link, reader)
+            end = await self._carried(link)
         finally:
             seen.end = seen.end or end
             link.reset()
             self._standing.discard(link)
             self._bell.ring()
 
-    async def _carried(self, link: _Link, from_client: asyncio.StreamReader) -> str:
+    async def _carried(self, link: _Link) -> str:
         """How it ended."""
         first: _Broken | None = None
         try:
             async with asyncio.TaskGroup() as both:
-                from_server, to_server = await self._behind(link)
-                both.create_task(self._pump(link, Way.TO_SERVER, from_client, to_server))
-                both.create_task(self._pump(link, Way.TO_CLIENT, from_server, link.writers[0]))
+                await self._connect(link)
+                both.create_task(self._pump(link, Way.TO_SERVER, link.readers[0], link.writers[1]))
+                both.create_task(self._pump(link, Way.TO_CLIENT, link.readers[1], link.writers[0]))
         except* _Broken as broken:
             first = next(error for error in broken.exceptions if isinstance(error, _Broken))
         if first is None or not first.is_reset:
-            for writer in link.writers:
-                await closed(writer)
+            await link.end()
         return link.first_end if first is None else first.end
 
-    async def _behind(self, link: _Link) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self, link: _Link) -> None:
         if self._of(link).kind is WireKind.RESET:
             raise _Broken("reset")
         await self._flowing(link)
@@ -165,10 +181,10 @@ class TcpProxy:
             reader, writer = await asyncio.open_connection(*self._server, limit=_PIECE)
         except OSError:
             raise _Broken("unreachable") from None
+        link.readers.append(reader)
         link.writers.append(writer)
         for each in link.writers:
-            each.transport.set_write_buffer_limits(high=0)  # what was passed on is out before it is counted
-        return reader, writer
+            each.transport.set_write_buffer_limits(high=0)  # what was passed on has left before it is counted
 
     async def _pump(self, link: _Link, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sides = ("client", "server") if way is Way.TO_SERVER else ("server", "client")
@@ -202,6 +218,7 @@ class TcpProxy:
             link.seen.passed[way] += len(drop)
             left = left[len(drop) :]
             if room == len(drop):
+                await acknowledged(writer)
                 raise _Broken("cut", is_reset=not wire.ends)
             self._bell.ring()
 

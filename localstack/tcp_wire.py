@@ -25,8 +25,9 @@ class Way(StrEnum):
 class Wire:
     """`latency_ms`, give or take `jitter_ms`, holds every piece of up to 64 KiB, each way.
 
-    `drop_bytes` lets through so many at once, each drop held for the latency. CUT breaks after exactly `cut_after`
-    bytes on the way `cut_way`; with `ends` the break looks like an end of the connection, else like a reset.
+    `drop_bytes` lets through so many at once, each drop held for the latency. CUT breaks when exactly `cut_after` bytes
+    have come through on the way `cut_way`, a second later for somebody who does not read; with `ends` the break looks
+    like an end of the connection, else like a reset.
     """
 
     kind: WireKind = WireKind.CLEAR

@@ -109,7 +109,7 @@ async def test_no_mail_without_login_and_no_login_without_tls(host: MailHost) ->
     async with aiosmtplib.SMTP(hostname="127.0.0.1", port=server.port, start_tls=False, timeout=10) as client:
         await client.ehlo()
         assert not client.supports_extension("auth")
-        with pytest.raises(aiosmtplib.SMTPResponseException) as refused:
+        with pytest.raises(aiosmtplib.SMTPResponseException, match="STARTTLS") as refused:
             await client.mail(RETURNS)
         assert refused.value.code == 530
     assert host.mailbox.mails() == []

@@ -213,12 +213,12 @@ async def test_bytes_drip(proxy: TcpProxy, echo: Echo, clock: ManualClock) -> No
 
 
 @pytest.mark.parametrize("ends", [False, True])
-@pytest.mark.parametrize("after", [0, 1, 70_000])
+@pytest.mark.parametrize("after", [0, 1, 70_000, 3_000_000])
 async def test_cut_after_exactly_so_many_bytes_to_the_client(proxy: TcpProxy, *, after: int, ends: bool) -> None:
     """The client gets this many and not one more, then a reset, or what looks like an end."""
     proxy.switch(Wire(WireKind.CUT, cut_after=after, ends=ends))
     async with connected(proxy) as (reader, writer):
-        writer.write(b"x" * 100_000)
+        writer.write(b"x" * 4_000_000)
         got = bytearray()
         end = "end"
         try:

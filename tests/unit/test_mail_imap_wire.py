@@ -109,6 +109,14 @@ def test_a_literal_that_is_too_long_is_declined() -> None:
         read(whole + b"\r\n", mail_bytes=0)
 
 
+def test_nul_is_in_no_string() -> None:
+    """Neither a literal nor a quoted string may have it in them; a literal may have everything else."""
+    with pytest.raises(BadCommand):
+        Cursor(b"{3}\r\na\0b").string()
+    assert Cursor(b'"a\0b"').string() is None
+    assert Cursor(b"{4}\r\n\xff\r\n)").string() == b"\xff\r\n)"
+
+
 def test_a_client_that_leaves_is_no_error() -> None:
     """The end in the middle of a line or of a literal is told as such."""
     for sent in (b"", b"a NO", b"a LOGIN {5}\r\nab"):
