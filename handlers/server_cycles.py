@@ -64,7 +64,7 @@ class ServerCycleHandlers:
         return await self._begin(ServerCycle(reply_id(uow.source, uow.id), uow.now_ms), uow)
 
     async def look(self, timer: LookAtServerCycle, uow: UnitOfWork) -> Outcome:
-        """See how far the runs are: judge those that failed once none is under way, tell of the end once all are over."""
+        """See how far the runs are: judge those that failed once none is under way, tell of the end at the end."""
         cycle = await uow.server_tests.cycle(timer.cycle_id)
         if cycle is None or cycle.ended_at_ms is not None:
             return Done("nothing to do")

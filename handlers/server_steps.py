@@ -142,7 +142,7 @@ class ServerSteps:
     async def _arrival(self, run: ServerRun, server: DeliveryServer, uow: UnitOfWork) -> ServerRun:
         """T7, and of the mail in hand T8 to T14."""
         rules = self.parts.rules
-        if run.way is Way.CAMPAIGN and _way(self.parts).by_table:
+        if self._is_by_table(run):
             table = await _known(self.parts.campaigns).mail(run.token, run.started)
             found = None if table is None else self._of_table(run, server, table)
         else:
@@ -153,6 +153,9 @@ class ServerSteps:
         if run.is_late(uow.present_ms, rules):
             return run.over([await self._missing(run)], uow.present_ms, rules)
         return (await self._with_canary(run)).waiting(uow.present_ms, rules)
+
+    def _is_by_table(self, run: ServerRun) -> bool:
+        return run.way is Way.CAMPAIGN and _way(self.parts).by_table
 
     def _of_table(self, run: ServerRun, server: DeliveryServer, mail: TableMail) -> list[Finding]:
         wanted = run.advisory(self.parts.rules)
@@ -176,17 +179,21 @@ class ServerSteps:
 
     async def _with_canary(self, run: ServerRun) -> ServerRun:
         """A mail that is not there at once may be lost, or the mailbox is broken: a canary will tell."""
-        if self.parts.canary is None or self.parts.mailbox is None or run.canary == _SENT:
+        if self.parts.canary is None or run.canary == _SENT:
             return run
         problem = await self.parts.canary.send(run.canary_token)
         return replace(run, canary=_SENT if problem is None else problem)
 
     async def _missing(self, run: ServerRun) -> Finding:
         """T7 at its limit: only a canary that did arrive makes it the server's fault."""
-        if run.canary != _SENT or self.parts.mailbox is None:
+        if run.canary != _SENT:
             why = run.canary or "no canary is configured"
             return Finding(StepId.ARRIVAL, StepOutcome.ERROR, "nobody-knows", f"it has not arrived; {why}")
-        if await self.parts.mailbox.find(run.canary_token, wait_s=0) is None:
+        if self._is_by_table(run):
+            canary = await _known(self.parts.campaigns).mail(run.canary_token, run.started) is not None
+        else:
+            canary = await _known(self.parts.mailbox).find(run.canary_token, wait_s=0) is not None
+        if not canary:
             what = "neither it nor the canary has arrived: look at the mailbox"
             return Finding(StepId.ARRIVAL, StepOutcome.ERROR, "mailbox", what)
         return Finding(StepId.ARRIVAL, StepOutcome.FAIL, "lost", "it was accepted and has not arrived; the canary has")
