@@ -9,21 +9,22 @@ from daemon.settings_values import (
     AnyCase,
     Count,
     CountOrUnset,
+    DatabaseUrl,
+    ExistingFile,
     Seconds,
     Section,
     disagree,
-    read_database_url,
 )
 from domain.server_ports import TrialAddresses
 from domain.server_rules import CampaignWay, Consequences, OutageRules, ProbeAddresses, RunRules, Switch
 from domain.server_test import ADVISORY, StepId
 
-_NAME = r"^[A-Za-z0-9_$]{1,64}(\.[A-Za-z0-9_$]{1,64})?$"
+_NAME = r"^[A-Za-z0-9_]{1,64}(\.[A-Za-z0-9_]{1,64})?$"
 _ADDRESS = r"^[^@\s<>\",;:]+@[A-Za-z0-9][A-Za-z0-9.-]*$"
 _HOST = r"^[A-Za-z0-9][A-Za-z0-9.:_-]*$"
 _WEEK_S = 7 * 86_400
 _DAY_S = 86_400
-Tls = Literal["implicit", "starttls", "none"]
+Tls = Literal["tls", "starttls", "none"]
 
 
 def read_steps(text: str) -> frozenset[StepId]:
@@ -45,15 +46,7 @@ def _steps(value: str) -> str:
     return value
 
 
-def _mysql(value: str) -> str:
-    if not value.startswith("mysql://"):
-        raise ValueError("expected mysql://USER@HOST:PORT/NAME")
-    read_database_url(value)
-    return value
-
-
 Steps = Annotated[str, AfterValidator(_steps)]
-MysqlUrl = Annotated[str, AfterValidator(_mysql)]
 TableName = Annotated[str, Field(pattern=_NAME)]
 MailAddress = Annotated[str, Field(pattern=_ADDRESS)]
 HostName = Annotated[str, Field(pattern=_HOST)]
@@ -62,7 +55,7 @@ HostName = Annotated[str, Field(pattern=_HOST)]
 class MailWizzSettings(Section):
     """MailWizz's database. Its tables are MailWizz's own: robotd makes and changes none of them."""
 
-    database_url: MysqlUrl | None = Field(
+    database_url: DatabaseUrl | None = Field(
         None,
         description="`mysql://USER@HOST:3306/NAME` of MailWizz, without a password; unset: no tests of servers.",
     )
@@ -72,8 +65,13 @@ class MailWizzSettings(Section):
         description="Key with which MailWizz encrypts the passwords of servers. Without it a server with an encrypted "
         "password is tested by campaign, or not at all.",
     )
+    table_schema: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_]{0,64}$",
+        description="Schema of MailWizz's tables; empty means the database of `mailwizz.database_url`.",
+    )
     table_prefix: str = Field(
-        "mw_", pattern=r"^[A-Za-z0-9_$]{0,32}$", description="What the names of MailWizz's tables begin with."
+        "mw_", pattern=r"^[A-Za-z0-9_]{0,32}$", description="What the names of MailWizz's tables begin with."
     )
     history_table: TableName = Field(
         "mw_delivery_servers_tests", description="Table of the history of tests, with its schema where that is another."
@@ -185,9 +183,18 @@ class MailSettings(Section):
     )
     imap_host: HostName | None = Field(None, description="Host of the mailbox; unset: no mailbox.")
     imap_port: Count = Field(993, ge=1, le=65_535, description="Its port.")
-    imap_tls: Annotated[Tls, AnyCase] = Field("implicit", description="How its connection is encrypted.")
+    imap_tls: Annotated[Tls, AnyCase] = Field(
+        "tls", description="How its connection is encrypted: `tls` from the first byte."
+    )
     imap_user: str | None = Field(None, max_length=256, description="User of the mailbox.")
     imap_password: SecretStr | None = Field(None, description="Password of that user.")
+    imap_verifies: bool = Field(True, description="Trust only certificates that an authority has signed.")
+    imap_authority: ExistingFile | None = Field(
+        None, description="File of an authority that is trusted beside the system's."
+    )
+    imap_keep_days: Count = Field(
+        7, ge=0, le=366, description="Mails of tests in the mailbox are deleted when they are older; 0: never."
+    )
     imap_folder: str = Field("INBOX", max_length=256, description="Folder in which mails arrive.")
     junk_folder: str | None = Field("Junk", max_length=256, description="Folder of junk; unset means none.")
     canary_host: HostName | None = Field(
@@ -207,10 +214,21 @@ class MailSettings(Section):
     bad_certificate: Annotated[Literal["warn", "fail"], AnyCase] = Field(
         "warn", description="What a certificate does that nobody should trust. MailWizz itself looks at none."
     )
-    nameserver: HostName | None = Field(
-        None, description="Name server to ask, `ADDRESS` or `ADDRESS:PORT`; unset: the system's."
+    nameservers: str = Field(
+        "", description="Addresses of name servers to ask, with commas between them; empty: the system's."
     )
-    own_mx: str = Field("", description="Names and addresses of your own mail servers, with commas between them.")
+    nameserver_port: Count = Field(53, ge=1, le=65_535, description="Their port.")
+    helo_name: str = Field(
+        "", max_length=255, description="By what name robotd greets servers; empty: that of the machine."
+    )
+    tracking_hosts: str = Field(
+        "",
+        description="Hosts on which MailWizz tracks, with commas between them, if robotd shall open, click and "
+        "unsubscribe in test campaigns; empty: an external reader does.",
+    )
+    own_mx: str = Field(
+        "", description="Names of your own mail servers that strangers connect to, with commas between them."
+    )
     authserv_id: str | None = Field(
         None, max_length=255, description="By what name they sign Authentication-Results; others are not believed."
     )

@@ -63,8 +63,9 @@ _STAGES = {
     Way.DIRECT: (Stage.LOAD, Stage.RESOLVE, Stage.DELIVER, Stage.ARRIVAL),
     Way.CAMPAIGN: (Stage.LOAD, Stage.CREATE, Stage.LOG, Stage.ARRIVAL, Stage.INTERACT, Stage.BOUNCE),
 }
-OF_THE_NETWORK = frozenset({StepId.RESOLVE, StepId.CONNECT, StepId.TLS})
-"""Steps at which a server seems to fail where our own network does."""
+_OF_THE_NETWORK = frozenset({StepId.RESOLVE, StepId.CONNECT, StepId.TLS})
+_UNHEARD = frozenset({"timeout", "cut"})
+_NO_NETWORK = "no-network"
 _TRIES_AGAIN_MS = {
     StepId.RESOLVE: (5_000,),
     StepId.CONNECT: (5_000,),
@@ -200,14 +201,13 @@ class ServerRun:
         if bad is None:
             return _on(run, now_ms, rules)
         if bad.outcome is StepOutcome.ERROR:
-            return _troubled(run, now_ms, rules)
+            is_final = run.stage is Stage.DELIVER and not bad.may_pass_later  # to send again would change nothing
+            return _judged(run, now_ms, rules) if is_final else _troubled(run, now_ms, rules)
         pause_ms = self._next_try_ms(bad)
         if pause_ms is not None:
             tries = self.tries + 1 if self.tried is bad.step else 1
             calm = replace(run, troubled_since_ms=None, troubles=0)
             return replace(calm, tried=bad.step, tries=tries, due_at_ms=now_ms + pause_ms)
-        if bad.step is StepId.AUTH and bad.may_pass_later:  # a server that can't say is not one that says no
-            run = _noting(run, [replace(one, outcome=StepOutcome.ERROR) if one is bad else one for one in found])
         return _judged(run, now_ms, rules)
 
     def over(self, found: Sequence[Finding], now_ms: int, rules: RunRules) -> "ServerRun":
@@ -323,9 +323,14 @@ def limit_ms(stage: Stage, rules: RunRules) -> int:
 
 def not_ours(found: Sequence[Finding], why: str) -> list[Finding]:
     """The same findings when a host that is known to be good can't be reached either: no server is at fault."""
-    return [
-        replace(one, outcome=StepOutcome.ERROR, kind="no-network", detail=f"{why}; {one.detail}")
-        if one.outcome is StepOutcome.FAIL and one.step in OF_THE_NETWORK
-        else one
-        for one in found
-    ]
+    return [_unjudged(one, why) if one.outcome is StepOutcome.FAIL and seems_ours(one) else one for one in found]
+
+
+def seems_ours(finding: Finding) -> bool:
+    """Whether a server seems to fail like this where our own network does."""
+    return finding.step in _OF_THE_NETWORK or finding.kind in _UNHEARD
+
+
+def _unjudged(finding: Finding, why: str) -> Finding:
+    detail = f"{why}; {finding.detail}"
+    return replace(finding, outcome=StepOutcome.ERROR, kind=_NO_NETWORK, detail=detail, may_pass_later=True)

@@ -14,7 +14,7 @@ from domain.ports import UnitOfWork
 from domain.server_checks import headers_of, probe_mail, sender_check, static_check, subject_of
 from domain.server_ports import Arrived, FoundMail, TableMail
 from domain.server_rules import CampaignWay
-from domain.server_run import OF_THE_NETWORK, STEPS, ServerRun, Stage, Way, not_ours
+from domain.server_run import STEPS, ServerRun, Stage, Way, not_ours, seems_ours
 from domain.server_store import list_claim
 from domain.server_test import ADVISORY, Finding, StepId, StepOutcome
 from handlers.server_parts import ServerParts
@@ -105,7 +105,7 @@ class ServerSteps:
     async def _believed(self, run: ServerRun, found: Sequence[Finding], uow: UnitOfWork) -> ServerRun:
         """Before a server is said to be unreachable, somebody else must be reachable."""
         bad = run.believes(found, self.parts.rules)
-        if bad is not None and bad.step in OF_THE_NETWORK:
+        if bad is not None and seems_ours(bad):
             why = await _known(self.parts.probe).control()
             if why is not None:
                 found = not_ours(found, why)
@@ -267,7 +267,8 @@ def _known(part: _Part | None) -> _Part:
 def _whole(found: Sequence[Finding]) -> Sequence[Finding]:
     """A talk that ended nowhere, without saying why, must not look like a success."""
     ends = any(one.step is StepId.SEND or one.outcome in (StepOutcome.FAIL, StepOutcome.ERROR) for one in found)
-    return found if ends else [*found, Finding(StepId.SEND, StepOutcome.ERROR, "unknown", "the probe came to no end")]
+    nowhere = Finding(StepId.SEND, StepOutcome.ERROR, "unknown", "the probe came to no end", may_pass_later=True)
+    return found if ends else [*found, nowhere]
 
 
 def _arrived(mail: FoundMail | None) -> Finding:

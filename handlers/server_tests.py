@@ -127,7 +127,7 @@ class ServerTestHandlers:
             promote_to=None if is_failed else self.parts.consequences.promote_to,
         )
         recorded = await mailwizz.record(what)
-        return await finish(_recorded(run, recorded, now, why_not), uow)
+        return await finish(_recorded(run, recorded, why_not), uow)
 
     async def _why_not(self, run: ServerRun, loaded: DeliveryServer, now: DeliveryServer, mailwizz: MailWizz) -> str:
         """Why a server that failed is not to be switched off; empty: it is."""
@@ -143,13 +143,11 @@ class ServerTestHandlers:
         return ""
 
 
-def _recorded(run: ServerRun, recorded: Recorded, now: DeliveryServer, why_not: str) -> ServerRun:
-    """`now` was read before: of a repeat it shows what the first try has done."""
-    is_failed = run.verdict is Verdict.FAILED
-    was_off = recorded.is_repeat and is_failed and not now.is_sending and not why_not
-    deactivated = recorded.deactivated or was_off
-    kept = "" if deactivated or not is_failed else why_not or recorded.kept
-    return replace(run, deactivated=deactivated, kept=kept, promotion_error=recorded.promotion_error)
+def _recorded(run: ServerRun, recorded: Recorded, why_not: str) -> ServerRun:
+    """Of a repeat MailWizz tells what the first try has done."""
+    is_kept = run.verdict is Verdict.FAILED and not recorded.deactivated
+    kept = (why_not or recorded.kept) if is_kept else ""
+    return replace(run, deactivated=recorded.deactivated, kept=kept, promotion_error=recorded.promotion_error)
 
 
 def stands(run: ServerRun, uow: UnitOfWork) -> Outcome:

@@ -74,6 +74,7 @@ class MemoryMailWizz:
     clock: ManualClock
     servers: dict[int, DeliveryServer] = field(default_factory=dict)
     history: list[tuple[int, str, Verdict, str | None]] = field(default_factory=list)
+    recorded: dict[tuple[int, str], Recorded] = field(default_factory=dict)
     groups: list[tuple[int, int]] = field(default_factory=list)
     resets: list[int] = field(default_factory=list)
     down: bool = False
@@ -152,9 +153,13 @@ class MemoryMailWizz:
 
     def _record(self, what: Consequence) -> Recorded:
         key = (what.loaded.id, what.started)
-        if key in [(one, started) for one, started, _, _ in self.history]:
-            return Recorded(deactivated=False, kept="", is_repeat=True)
+        if key in self.recorded:
+            return replace(self.recorded[key], is_repeat=True)
         self.history.append((*key, what.verdict, what.error))
+        self.recorded[key] = self._carried_out(what)
+        return self.recorded[key]
+
+    def _carried_out(self, what: Consequence) -> Recorded:
         if what.verdict is Verdict.SUCCESSFUL:
             return self._promoted(what)
         if not what.deactivate:
