@@ -55,9 +55,9 @@ def headers_of(raw: bytes) -> Headers:
 
 def sender_check(headers: Headers, server: DeliveryServer, *, by_campaign: bool, needs_sender: bool) -> Finding:
     """T8: From and Reply-To, and with `needs_sender` Sender, are the server's own; so is the name that stands there."""
-    by_name: dict[str, str] = {}
+    by_name: dict[str, list[str]] = {}
     for name, value in headers:
-        by_name.setdefault(name.lower(), value)
+        by_name.setdefault(name.lower(), []).append(value)
     wanted = {"From": (server.from_email, True), "Reply-To": (_reply_to(server, by_campaign=by_campaign), True)}
     if needs_sender:
         wanted["Sender"] = (server.from_email, True)
@@ -66,7 +66,7 @@ def sender_check(headers: Headers, server: DeliveryServer, *, by_campaign: bool,
     names = _names(server)
     problems: list[tuple[bool, str]] = []
     for header, (address, is_needed) in wanted.items():
-        problem = _problem(by_name.get(header.lower()), address, names)
+        problem = _problem(by_name.get(header.lower(), []), address, names)
         if problem:
             problems.append((is_needed, f"{header} {problem}"))
     if not problems:
@@ -86,10 +86,10 @@ def _names(server: DeliveryServer) -> frozenset[str]:
     return frozenset(name.strip().lower() for name in ("", domain, domain.partition(".")[0], forced))
 
 
-def _problem(value: str | None, address: str, names: frozenset[str]) -> str:
-    if value is None:
-        return "is missing"
-    found = getaddresses([value.replace("\r", " ").replace("\n", " ")])
+def _problem(values: Sequence[str], address: str, names: frozenset[str]) -> str:
+    if len(values) != 1:
+        return "stands there more than once" if values else "is missing"
+    found = getaddresses([values[0].replace("\r", " ").replace("\n", " ")])
     if len(found) != 1:
         return f"names {len(found)} addresses, not one"
     name, found_address = found[0]

@@ -4,6 +4,7 @@
 row is as it was loaded. Each part can be made to fail, and says what was asked of it.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -222,6 +223,7 @@ class MemoryProbe:
     loses: bool = False
     is_junk: bool = False
     on_deliver: Callable[[DeliveryServer], None] | None = None
+    valve: asyncio.Event | None = None
 
     async def resolve(self, server: DeliveryServer) -> Finding:
         tries = self.resolved.get(server.id, [Finding(StepId.RESOLVE, StepOutcome.PASS)])
@@ -233,6 +235,8 @@ class MemoryProbe:
         self.mails.append(mail)
         if self.on_deliver is not None:
             self.on_deliver(server)
+        if self.valve is not None:
+            await self.valve.wait()
         tries = self.found.get(server.id, [GOOD])
         found = tries.pop(0) if len(tries) > 1 else tries[0]
         if found == GOOD and not self.loses:

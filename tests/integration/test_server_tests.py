@@ -1,5 +1,6 @@
 """Tests of delivery servers as their askers meet them: final state, history, what was told; on both engines."""
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -7,18 +8,21 @@ from typing import Any
 import pytest
 
 from daemon.store.database import Write
+from domain.errors import RuleViolation
 from domain.server_test import Finding, StepId, StepOutcome
 from tests.integration.server_world import (
     CAMPAIGN,
     DEAD_LETTERS,
     HOUR_MS,
     MINUTE_MS,
+    ROBOT,
     SECOND_MS,
     Place,
     ServerWorld,
     server_world,
 )
 from tests.memory_servers import GOOD, server
+from tests.world import command
 
 REFUSED = Finding(StepId.CONNECT, StepOutcome.FAIL, "refused", "connection refused", may_pass_later=True)
 BAD_PASSWORD = (*GOOD[:2], Finding(StepId.AUTH, StepOutcome.FAIL, "auth-rejected", "535 5.7.8 no"))
@@ -564,3 +568,66 @@ async def test_an_error_names_our_own_mailbox(database_place: Place) -> None:
         await world.ask()
         assert failed(world) == ("ERROR", "active", [])
         assert world.servers.probe.delivered == [7]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), RuleViolation("probes may not be sent there")])
+async def test_a_test_that_is_given_up_ends_and_frees_its_server(database_place: Place, error: Exception) -> None:
+    """Whatever a step raises again and again, or what the configuration forbids: ERROR, no line, nothing is held."""
+    async with server_world(database_place, consumer={"max_attempts": 3}) as world, world.home.running():
+        world.servers.mailwizz.add(server())
+
+        def breaks(_server: object) -> None:
+            raise error
+
+        world.servers.probe.on_deliver = breaks
+        await world.ask()
+        await world.later(HOUR_MS)
+        assert failed(world) == ("ERROR", "active", [])
+        assert "given up" in world.last()["reason"]
+        assert await world.claims() == []
+        assert len(world.home.sqs.bodies("robotd-timers-dlq")) == 1
+
+
+async def test_servers_that_hang_delay_no_other_timer(database_place: Place) -> None:
+    """Their steps have slots of their own: with all of them taken, what is due elsewhere fires."""
+    async with server_world(database_place, settings={"max_in_flight": 2}) as world, world.home.running():
+        valve = asyncio.Event()
+        world.servers.probe.valve = valve
+        world.servers.mailwizz.add(*(server(number) for number in range(1, 5)))
+        for number in range(1, 5):
+            data = {"serverId": number, "robotId": ROBOT}
+            world.home.sqs.send(world.home.settings.queues.commands, command("server.test", data))
+        timer = (
+            "INSERT INTO timer (id, type, data, call_ref, due_at_ms, lease_owner, lease_until_ms, fence, claims) "
+            "VALUES ('alert.quiet:x', 'alert.quiet', '{}', NULL, 0, '', 0, 1, 0)"
+        )
+        async with asyncio.timeout(20):
+            while len(world.servers.probe.delivered) < 2:
+                await world.home._a_moment()
+            await world.home.database.apply([Write(timer)])
+            while await world.rows("SELECT 1 FROM timer WHERE id = 'alert.quiet:x'"):
+                await world.home._a_moment()
+        assert len(world.servers.probe.delivered) == 2
+        valve.set()
+        await world.home.quiet()
+        assert [one["verdict"] for one in world.told()] == ["SUCCESSFUL"] * 4
+
+
+async def test_a_test_is_asked_for_again_where_mailwizz_is_away(database_place: Place) -> None:
+    """The command waits; it is no dead letter, and no run."""
+    async with server_world(database_place) as world, world.home.running():
+        world.servers.mailwizz.add(server())
+        world.servers.mailwizz.down = True
+        world.home.sqs.send(
+            world.home.settings.queues.commands, command("server.test", {"serverId": 7, "robotId": ROBOT})
+        )
+        async with asyncio.timeout(20):
+            while ("retried",) not in await world.rows("SELECT outcome FROM journal"):
+                await world.home._a_moment()
+        assert await world.rows("SELECT COUNT(*) FROM server_test_run") == [(0,)]
+        world.servers.mailwizz.down = False
+        async with asyncio.timeout(20):
+            while not world.told():
+                await world.home._a_moment()
+        assert failed(world) == ("SUCCESSFUL", "active", ["SUCCESSFUL"])
+        assert world.home.sqs.bodies(DEAD_LETTERS) == []
