@@ -1,7 +1,7 @@
 """The composition root: everything is built here, in order, and closed in reverse; nothing is wired anywhere else."""
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from daemon.consumer import Consumer, QueueSource
 from daemon.dead_letters import DeadLetters
 from daemon.delivery import COMMANDS, EVENTS, WHATSAPP
 from daemon.dispatcher import Dispatcher, Policy
-from daemon.families import Neighbours, open_families
+from daemon.families import Neighbours, OpensServers, open_families
 from daemon.gate import Gate
 from daemon.http.edge import Edge, EdgeLimits
 from daemon.lifecycle import Daemon, Parts
@@ -42,7 +42,7 @@ from daemon.template_watch import TemplateWatch
 from daemon.timers import TimerPace, Timers
 from daemon.whatsapp_events import webhook_key
 from domain.ports import Clock
-from handlers.routes import Families, patient_timers, routes
+from handlers.routes import Families, Route, patient_timers, routes, server_timers
 
 _log = structlog.get_logger()
 _REST_S = 0.05  # of timers that may wait for a slow neighbour: nobody notices, and claims are fewer
@@ -50,10 +50,11 @@ _REST_S = 0.05  # of timers that may wait for a slow neighbour: nobody notices, 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a test or the demo may put in place of the world's own: the clock, and a probe for its failpoints."""
+    """What a test or the demo may put in place of the world's own: the clock, a probe for its failpoints, mail."""
 
     clock: Clock
     probe: Probe = unobserved
+    open_servers: OpensServers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ async def build(settings: Settings, outside: Outside | None = None) -> AsyncIter
         base = Base(settings, outside, database, sqs, gate, RowIds())
         rules = FileMonitors(settings.monitors.file)
         rules.look()
-        neighbours = Neighbours(settings, gate.restored, outside.probe)
+        neighbours = Neighbours(settings, gate.restored, outside.probe, outside.open_servers)
         families = await stack.enter_async_context(open_families(neighbours, templates, rules))
         yield _daemon(base, families, rules, watch)
 
@@ -107,10 +108,8 @@ def _daemon(base: Base, families: Families, rules: FileMonitors, watch: Template
         SqlBodies(base.database),
         topology.report_missing,
     )
-    timers = _both_timers(base, dispatcher, letters, patient_timers(routes(families)))
+    timers = _all_timers(base, dispatcher, letters, routes(families))
     timers_nudge += [(types, source.nudge) for types, source in timers]
-    leases = Leases(base.database, base.rows.boot)
-    keep = base.settings.retention
     parts = Parts(
         consumers=tuple(_consumers(base, dispatcher, letters)),
         timers=tuple(source for _, source in timers),
@@ -118,15 +117,22 @@ def _daemon(base: Base, families: Families, rules: FileMonitors, watch: Template
         gate=base.gate,
         ping=partial(base.database.fetch, "SELECT 1"),
         renew_polling=base.sqs.renew_polling,
-        forget_old=Retention(base.database, leases, keep.inbox_days, keep.journal_days, keep.monitor_days).sweep,
+        forget_old=_retention(base).sweep,
         edge=_edge(base, dispatcher),
         keepers=(
             _monitor_keeper(base, families, rules, around).run,
-            _campaign_keeper(base, families, around).run,
+            _keeper(base, around, families.campaigns.tend, LogEvent.CAMPAIGN_STRAYED).run,
+            _keeper(base, around, families.cycles.tend, LogEvent.SERVER_STRAYED).run,
             *watch.keepers,
         ),
     )
     return Daemon(parts, base.settings.drain_timeout_s, base.settings.consumer.stalled_after_s)
+
+
+def _retention(base: Base) -> Retention:
+    keep, leases = base.settings.retention, Leases(base.database, base.rows.boot)
+    days = (keep.inbox_days, keep.journal_days, keep.monitor_days, keep.server_test_days)
+    return Retention(base.database, leases, *days)
 
 
 def _around(base: Base, handed_on: Callable[[Committed], None]) -> Surroundings:
@@ -153,14 +159,16 @@ def _monitor_keeper(base: Base, families: Families, rules: FileMonitors, around:
     return MonitorKeeper(rules, plan, base.gate, look_every_s=base.settings.monitors.look_every_s)
 
 
-def _campaign_keeper(base: Base, families: Families, around: Surroundings) -> CampaignKeeper:
-    async def tend() -> int:
-        work = SqlUnitOfWork(around, "robotd", "campaigns", None, base.outside.clock.now_ms(), 0)
-        strays = await families.campaigns.tend(work)
+def _keeper(
+    base: Base, around: Surroundings, tend: Callable[[SqlUnitOfWork], Awaitable[int]], strayed: LogEvent
+) -> CampaignKeeper:
+    async def tend_once() -> int:
+        work = SqlUnitOfWork(around, "robotd", "keeper", None, base.outside.clock.now_ms(), 0)
+        strays = await tend(work)
         await work.commit([])
         return strays
 
-    return CampaignKeeper(tend, base.gate)
+    return CampaignKeeper(tend_once, base.gate, strayed)
 
 
 def _dispatcher(base: Base, families: Families, around: Surroundings) -> Dispatcher[SqlUnitOfWork]:
@@ -210,16 +218,18 @@ def _relay(base: Base) -> Relay:
     )
 
 
-def _both_timers(
-    base: Base, dispatcher: Dispatcher[SqlUnitOfWork], letters: DeadLetters, patient: tuple[str, ...]
+def _all_timers(
+    base: Base, dispatcher: Dispatcher[SqlUnitOfWork], letters: DeadLetters, table: Mapping[str, Route]
 ) -> list[tuple[Types, Timers]]:
-    """Those that must not be late, and those that may wait for a slow neighbour: neither takes a slot of the other."""
-    punctual_types, patient_types = Types(patient), Types(patient, are_others=False)
-    at_once, patient_at_once = base.settings.consumer.max_in_flight, base.settings.campaigns.max_in_flight
-    return [
-        (punctual_types, _timers(base, dispatcher, letters, punctual_types, at_once)),
-        (patient_types, _timers(base, dispatcher, letters, patient_types, patient_at_once, _REST_S)),
-    ]
+    """Those that must not be late, and two kinds that may wait for neighbours: none takes a slot of another kind."""
+    patient, of_servers = patient_timers(table), server_timers(table)
+    settings = base.settings
+    kinds = (
+        (Types((*patient, *of_servers)), settings.consumer.max_in_flight, 0.0),
+        (Types(patient, are_others=False), settings.campaigns.max_in_flight, _REST_S),
+        (Types(of_servers, are_others=False), settings.server_tests.max_in_flight, _REST_S),
+    )
+    return [(types, _timers(base, dispatcher, letters, types, at_once, rest_s)) for types, at_once, rest_s in kinds]
 
 
 def _timers(

@@ -1,4 +1,4 @@
-"""Looks after campaigns at start and every minute: one that waits for a timer which is not there gets it.
+"""Looks after campaigns, and tests of servers, at start and every minute: what waits for a lost timer gets it anew.
 
 A timer can be missing because somebody deleted its row, changed `scheduled_at` by hand, or restored a backup. What was
 due while no process ran needs no care: its timer is due, and fires.
@@ -21,9 +21,17 @@ _log = structlog.get_logger()
 class CampaignKeeper:
     """`tend` gives strays their timers and returns how many there were."""
 
-    def __init__(self, tend: Callable[[], Awaitable[int]], gate: Gate, *, every_s: float = TEND_EVERY_S) -> None:
+    def __init__(
+        self,
+        tend: Callable[[], Awaitable[int]],
+        gate: Gate,
+        strayed: LogEvent = LogEvent.CAMPAIGN_STRAYED,
+        *,
+        every_s: float = TEND_EVERY_S,
+    ) -> None:
         self._tend = tend
         self._gate = gate
+        self._strayed = strayed
         self._every_s = every_s
 
     async def run(self) -> None:
@@ -37,6 +45,6 @@ class CampaignKeeper:
         try:
             with suppress(Conflict):  # somebody else moved a timer: the next look sees what is left
                 if strays := await self._tend():
-                    _log.warning(LogEvent.CAMPAIGN_STRAYED, count=strays)
+                    _log.warning(self._strayed, count=strays)
         except Unavailable as error:
             self._gate.lost(error.dependency, str(error))

@@ -57,6 +57,8 @@ _EXAMPLES: Mapping[str, JsonObject] = {
         "robotId": 61001,
     },
     "opt-out.add": {"phoneNumber": "+999 00 0000001", "reason": "asked by phone"},
+    "server.test": {"serverId": 7, "path": "auto", "dryRun": True, "robotId": 61001},
+    "server.test-cycle": {"force": False, "dryRun": True, "robotId": 61001},
 }
 
 

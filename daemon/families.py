@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -18,6 +18,7 @@ from daemon.log import LogEvent
 from daemon.media import MediaFolder
 from daemon.monitors import FileMonitors
 from daemon.probe import Probe
+from daemon.servers import open_server_tests, server_handlers
 from daemon.settings import Settings
 from daemon.settings_campaigns import number_rules
 from daemon.template_library import TemplateLibrary
@@ -27,6 +28,7 @@ from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
 from handlers.monitors import MonitorHandlers
 from handlers.routes import Families
+from handlers.server_parts import ServerParts
 from handlers.status_checks import StatusCheckHandlers
 from handlers.subscriptions import SubscriptionHandlers
 
@@ -34,13 +36,17 @@ _log = structlog.get_logger()
 _CONNECTIONS, _KEEP_S = 20, 4  # of each neighbour; Node closes what is idle after 5 s
 
 
+OpensServers = Callable[[Settings], AbstractAsyncContextManager[ServerParts]]
+
+
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Whom to ask, and who hears of every answer."""
+    """Whom to ask, and who hears of every answer. `open_servers` puts others in place of MailWizz and mail."""
 
     settings: Settings
     heard: Callable[[str], None]
     probe: Probe
+    open_servers: OpensServers | None = None
 
 
 @asynccontextmanager
@@ -61,6 +67,8 @@ async def open_families(around: Neighbours, templates: TemplateLibrary, rules: F
         subscriptions = SubscriptionHandlers(megazord, listeners, settings.megazord.roll_call_event)
         whatsapp = _whatsapp(around, questions, sends)
         campaigns, sending = _campaigns(settings, whatsapp)
+        parts = await stack.enter_async_context((around.open_servers or open_server_tests)(settings))
+        servers, cycles = server_handlers(settings, parts)
         yield Families(
             checks,
             subscriptions,
@@ -69,6 +77,8 @@ async def open_families(around: Neighbours, templates: TemplateLibrary, rules: F
             sending,
             alerts=AlertHandlers(_slack(around, for_slack)),
             whatsapp=whatsapp_events(settings, whatsapp, campaigns.rules),
+            servers=servers,
+            cycles=cycles,
         )
 
 

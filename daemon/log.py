@@ -80,6 +80,7 @@ class LogEvent(StrEnum):
     MONITORS_REFUSED = "monitors.refused"
     CAMPAIGN_PACE = "campaign.pace"  # a word about the settings by which all numbers send
     CAMPAIGN_STRAYED = "campaign.strayed"  # it waited for a timer that was not there
+    SERVER_STRAYED = "server.strayed"  # its test waited for a timer that was not there
     HISTORY_TRUNCATED = "history.truncated"
     CAMPAIGN_SILENT = "campaign.silent"  # texts that WhatsApp takes reach no phone
     CHECK_CREATED = "check.created"

@@ -30,6 +30,7 @@ from daemon.settings_sections import (
     TemplateSettings,
     TimerSettings,
 )
+from daemon.settings_servers import MailSettings, MailWizzSettings, ServerTestSettings
 from daemon.settings_sources import Origin, checked, dotted, gather, leaves
 from daemon.settings_values import Seconds, disagree
 
@@ -64,6 +65,9 @@ class Settings(BaseSettings):
     monitors: MonitorSettings = Field(default_factory=MonitorSettings)
     waha: WahaSettings = Field(default_factory=WahaSettings)
     campaigns: CampaignSettings = Field(default_factory=CampaignSettings)
+    mailwizz: MailWizzSettings = Field(default_factory=MailWizzSettings)
+    server_tests: ServerTestSettings = Field(default_factory=ServerTestSettings)
+    mail: MailSettings = Field(default_factory=MailSettings)
     slack: SlackSettings = Field(default_factory=SlackSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     log: LogSettings = Field(default_factory=LogSettings)

@@ -270,6 +270,7 @@ class RetentionSettings(Section):
     )
     journal_days: Count = Field(30, ge=1, le=3660, description="What happened to each message.")
     monitor_days: Count = Field(30, ge=1, le=3660, description="Monitoring sessions and the audit of their windows.")
+    server_test_days: Count = Field(90, ge=7, le=3660, description="Tests of delivery servers, and their cycles.")
 
 
 class LogSettings(Section):

@@ -17,6 +17,7 @@ from domain.campaign_messages import CampaignCommand, CreateCampaign, RetryCampa
 from domain.command_data import CommandData, Token
 from domain.contact_messages import AddOptOut, ImportContacts
 from domain.errors import MessageError
+from domain.server_messages import RequestServerCycle, RequestServerTest
 from domain.wire import JsonObject, RobotId, RowId, WireTime, read_json
 
 __all__ = ["CommandData"]
@@ -65,6 +66,8 @@ COMMANDS: Mapping[str, type[CommandData]] = {
     "campaign.test-send": TrialSend,
     "contacts.import": ImportContacts,
     "opt-out.add": AddOptOut,
+    "server.test": RequestServerTest,
+    "server.test-cycle": RequestServerCycle,
 }
 """Every command by its type."""
 

@@ -13,6 +13,7 @@ from domain.contact_ports import Contacts
 from domain.messages import CommandData, Result
 from domain.monitor import EndedWindow, MonitorSession, Rule, WindowEnd
 from domain.monitor_plan import PlannedOpening
+from domain.server_store import ServerTests
 from domain.status_check import Event, Record, ScriptStep, StatusCheck
 from domain.template import Template
 from domain.whatsapp_ports import WhatsAppLedger
@@ -259,6 +260,11 @@ class UnitOfWork(Protocol):
     @property
     def trial_sends(self) -> TrialSends:
         """Test sends of campaigns."""
+        ...
+
+    @property
+    def server_tests(self) -> ServerTests:
+        """Tests of delivery servers."""
         ...
 
     @property

@@ -25,12 +25,16 @@ from domain.messages import (
 )
 from domain.outcome import Outcome
 from domain.ports import UnitOfWork
+from domain.server_messages import LookAtServerCycle, StartServerCycle, StepServerRun
 from domain.whatsapp_events import WatchNumber, WhatsAppEvent
 from handlers.alerts import AlertHandlers
 from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
 from handlers.contacts import ContactHandlers
 from handlers.monitors import MonitorHandlers
+from handlers.server_cycles import ServerCycleHandlers
+from handlers.server_parts import ServerParts
+from handlers.server_tests import ServerTestHandlers
 from handlers.status_checks import StatusCheckHandlers
 from handlers.subscriptions import SubscriptionHandlers
 from handlers.whatsapp_events import WhatsAppEventHandlers
@@ -46,6 +50,7 @@ class Origin(StrEnum):
 
 POST_TIMEOUT_S = 60.0  # beyond what a post may take, or a try that only waited would count
 SEND_TIMEOUT_S = 300.0  # a file may take two minutes, and the questions before it their own time
+SERVER_TIMEOUT_S = 600.0  # a server may be slow at each step of one connection
 Handle = Callable[[Any, UnitOfWork], Awaitable[Outcome]]  # Any: the model's instance, as `routes` pairs them
 GaveUp = Callable[[Any, str, UnitOfWork], Awaitable[None]]  # as above, with the reason
 
@@ -56,7 +61,8 @@ class Route:
 
     `timeout_s` is how long it may be handled, where that is not what the settings say for all. `gave_up` is asked when
     a message goes to the dead-letter queue. A timer that `is_patient` waits for neighbours that may be slow, and never
-    takes a slot of those that must not be late. One that is not `is_journaled` leaves its trace in rows of its own.
+    takes a slot of those that must not be late; `is_of_server_tests`: one that waits in slots of its own. One that is
+    not `is_journaled` leaves its trace in rows of its own.
     """
 
     origin: Origin
@@ -66,6 +72,7 @@ class Route:
     gave_up: GaveUp | None = None
     is_patient: bool = False
     is_journaled: bool = True
+    is_of_server_tests: bool = False
 
     @property
     def handler_name(self) -> str:
@@ -85,6 +92,8 @@ class Families:
     contacts: ContactHandlers = field(default_factory=ContactHandlers)  # asks nobody but the database
     alerts: AlertHandlers = field(default_factory=AlertHandlers)
     whatsapp: WhatsAppEventHandlers = field(default_factory=WhatsAppEventHandlers)
+    servers: ServerTestHandlers = field(default_factory=lambda: ServerTestHandlers(ServerParts()))
+    cycles: ServerCycleHandlers = field(default_factory=lambda: ServerCycleHandlers(ServerParts()))
 
 
 def routes(families: Families) -> Mapping[str, Route]:
@@ -103,6 +112,7 @@ def routes(families: Families) -> Mapping[str, Route]:
         "monitor.alarm": Route(Origin.TIMER, PostAlarm, monitors.alarm),
         "monitor.close": Route(Origin.TIMER, CloseMonitor, monitors.close),
         **_of_campaigns(families.campaigns, families.sending),
+        **_of_servers(families.servers, families.cycles),
         "contacts.import": _command("contacts.import", contacts.import_rows),
         "opt-out.add": _command("opt-out.add", contacts.opt_out),
         "alert.post": Route(Origin.TIMER, PostAlert, alerts.post, POST_TIMEOUT_S, is_patient=True),
@@ -142,9 +152,31 @@ def _of_campaigns(campaigns: CampaignHandlers, sending: CampaignSending) -> Mapp
     }
 
 
+def _of_servers(servers: ServerTestHandlers, cycles: ServerCycleHandlers) -> Mapping[str, Route]:
+    return {
+        "server.test": _command("server.test", servers.request),
+        "server.test-cycle": _command("server.test-cycle", cycles.request),
+        "server-test.step": Route(
+            Origin.TIMER,
+            StepServerRun,
+            servers.step,
+            SERVER_TIMEOUT_S,
+            gave_up=servers.gave_up,
+            is_of_server_tests=True,
+        ),
+        "server-test.cycle": Route(Origin.TIMER, StartServerCycle, cycles.start, is_of_server_tests=True),
+        "server-cycle.look": Route(Origin.TIMER, LookAtServerCycle, cycles.look, is_of_server_tests=True),
+    }
+
+
 def patient_timers(table: Mapping[str, Route]) -> tuple[str, ...]:
     """The types of timers that may wait long for a neighbour."""
     return tuple(sorted(name for name, route in table.items() if route.is_patient))
+
+
+def server_timers(table: Mapping[str, Route]) -> tuple[str, ...]:
+    """The types of timers of tests of delivery servers."""
+    return tuple(sorted(name for name, route in table.items() if route.is_of_server_tests))
 
 
 def _command(message_type: str, handle: Handle, timeout_s: float | None = None) -> Route:

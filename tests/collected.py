@@ -7,6 +7,7 @@ from domain.campaign_ports import Campaigns, TrialSends
 from domain.contact_ports import Contacts
 from domain.messages import Result
 from domain.ports import Monitors, StatusChecks, Subscriptions, Timer
+from domain.server_store import ServerTests
 from domain.status_check import Record, StatusCheck
 from domain.whatsapp_ports import WhatsAppLedger
 from domain.wire import JsonObject
@@ -68,6 +69,10 @@ class Elsewhere:
     @property
     def trial_sends(self) -> TrialSends:
         raise AssertionError("nobody but a campaign asks for a test send")
+
+    @property
+    def server_tests(self) -> ServerTests:
+        raise AssertionError("nobody but tests of servers asks for their runs")
 
     @property
     def contacts(self) -> Contacts:

@@ -14,6 +14,7 @@ from typing import Any
 
 from daemon import topology
 from daemon.app import Outside, build
+from daemon.families import OpensServers
 from daemon.lifecycle import Daemon, Ending
 from daemon.opening import open_database, open_sqs
 from daemon.probe import Probe, unobserved
@@ -83,11 +84,12 @@ class World:
     settings: Settings
     database: Database
     daemon: Daemon | None = field(default=None)
+    open_servers: OpensServers | None = None
 
     @asynccontextmanager
     async def running(self, probe: Probe = unobserved) -> AsyncIterator[Daemon]:
         """A daemon in this process, drained at the end; an unclean end fails the test."""
-        async with build(self.settings, Outside(self.clock, probe)) as daemon:
+        async with build(self.settings, Outside(self.clock, probe, self.open_servers)) as daemon:
             run = asyncio.create_task(daemon.run())
             self.daemon = daemon
             try:

@@ -20,6 +20,7 @@ class Retention:
     inbox_days: int
     journal_days: int
     monitor_days: int = 30
+    server_test_days: int = 90
 
     async def sweep(self) -> int:
         """Forget one bite of each table. Returns the rows forgotten; 0 also while another replica sweeps."""
@@ -32,6 +33,8 @@ class Retention:
             ("journal", "at_ms", "id", self.journal_days),
             ("monitor_window", "end_ms", "session_id", self.monitor_days),
             ("monitor_session", "ends_ms", "id", self.monitor_days),
+            ("server_test_run", "ended_at_ms", "id", self.server_test_days),
+            ("server_test_cycle", "ended_at_ms", "id", self.server_test_days),
         ]
         return sum([await self._bite(lease.proof, *bite) for bite in bites])
 

@@ -17,6 +17,7 @@ from daemon.store.database import Database, Write
 from daemon.store.ids import Ids
 from daemon.store.monitors import SqlMonitors
 from daemon.store.rows import RowIds
+from daemon.store.server_tests import SqlServerTests
 from daemon.store.status_checks import SqlStatusChecks
 from daemon.store.subscriptions import SqlSubscriptions
 from daemon.store.trial_sends import SqlTrialSends
@@ -109,6 +110,11 @@ class SqlUnitOfWork:
     def trial_sends(self) -> SqlTrialSends:
         """Test sends of campaigns."""
         return SqlTrialSends(self.around.database, self._writes.append)
+
+    @property
+    def server_tests(self) -> SqlServerTests:
+        """Tests of delivery servers."""
+        return SqlServerTests(self.around.database, self._writes.append)
 
     @property
     def contacts(self) -> SqlContacts:

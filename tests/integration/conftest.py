@@ -25,6 +25,8 @@ TAKE_TURNS = frozenset(
         "campaign_rules",
         "campaign_words",
         "contacts_to_campaign",
+        "server_cycles",
+        "server_tests",
     )
 )
 

@@ -314,11 +314,29 @@ def test_the_example_file_is_right_with_every_line_in_use() -> None:
     missing = {path for path, origin in loaded.origins.items() if origin.kind == "default"}
     aws = {"aws.access_key_id", "aws.secret_access_key"}
     waha = {"waha.api_key", "waha.webhook_key", "waha.events_queue"}  # which is nothing without its secret
-    assert missing == {*aws, *waha, "database.password", "slack.webhook_url"}
+    mail = {"mail.imap_password", "mail.canary_password", "mail.imap_authority"}
+    mailwizz = {"mailwizz.database_password", "mailwizz.password_key"}
+    assert missing == {*aws, *waha, *mail, *mailwizz, "database.password", "slack.webhook_url"}
     defaults = Settings().campaigns.model_dump()
     unset = {name for name, value in defaults.items() if value is None}
     assert loaded.settings.campaigns.model_dump(exclude=unset) == Settings().campaigns.model_dump(exclude=unset)
-    changed = {"environment", "aws", "templates", "edge", "monitors", "waha", "campaigns"}
+    for section in ("mailwizz", "server_tests", "mail"):  # those that have a default stand there with it
+        own = getattr(Settings(), section).model_dump()
+        empty = {name for name, value in own.items() if value in (None, "")}
+        example = getattr(loaded.settings, section).model_dump(exclude=empty)
+        assert example == {name: value for name, value in own.items() if name not in empty}
+    changed = {
+        "environment",
+        "aws",
+        "templates",
+        "edge",
+        "monitors",
+        "waha",
+        "campaigns",
+        "mailwizz",
+        "server_tests",
+        "mail",
+    }
     assert loaded.settings.model_dump(exclude=changed) == Settings().model_dump(exclude=changed)
 
 
