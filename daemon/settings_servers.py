@@ -85,7 +85,7 @@ class MailWizzSettings(Section):
     )
     time_zone: str = Field(
         "+00:00",
-        pattern=r"^[+-](0\d|1[0-4]):[0-5]\d$",
+        pattern=r"^[+-][01]\d:[0-5]\d$",
         description="Time zone in which MailWizz writes its times, an offset: with a wrong one changes go unnoticed.",
     )
     pool_size: Count = Field(4, ge=1, le=50, description="Connections at most.")

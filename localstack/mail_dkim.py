@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import dkim  # type: ignore[import-untyped]  # it ships no types
+import dkim
 
 SIGNED = ("from", "to", "subject", "date", "message-id", "reply-to", "mime-version", "content-type")
 

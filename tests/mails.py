@@ -4,7 +4,7 @@ import base64
 from dataclasses import dataclass, replace
 from functools import cache
 
-import dkim  # type: ignore[import-untyped]  # ships no types
+import dkim
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aioimaplib import aioimaplib  # type: ignore[import-untyped]  # ships no types; nothing of it leaves this module
+from aioimaplib import aioimaplib
 
 from daemon.clients.mailbox_options import MailboxOptions
 from domain.errors import Unavailable

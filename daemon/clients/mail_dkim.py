@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any  # what dkimpy gives
 
-import dkim  # type: ignore[import-untyped]  # ships no types
-from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[import-untyped]  # as above
+import dkim
+from dkim.util import InvalidTagValueList, parse_tag_value
 
 from daemon.clients.dns_lookup import DnsFailedError, DnsLookup
 from domain.mail_headers import headers_of, values_of

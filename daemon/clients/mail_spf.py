@@ -14,7 +14,7 @@ from daemon.clients.dns_lookup import DnsFailedError, DnsLookup
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", SyntaxWarning)  # from Python 3.12 on, at a backslash in one of its docstrings
-    import spf  # type: ignore[import-untyped]  # ships no types
+    import spf
 
 _MOST_QUESTIONS = 150  # ten mechanisms of ten names each, and some: RFC 7208 allows no more
 _MOST_VOID = 2

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import aiosmtplib
-from aioimaplib import aioimaplib  # type: ignore[import-untyped]  # ships no types
+from aioimaplib import aioimaplib
 
 from daemon.clients.mailbox import ImapMailbox
 from daemon.clients.mailbox_options import MailboxOptions

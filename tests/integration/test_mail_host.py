@@ -12,7 +12,7 @@ from email.message import Message
 from pathlib import Path
 
 import aiosmtplib
-import dkim  # type: ignore[import-untyped]  # it ships no types
+import dkim
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat

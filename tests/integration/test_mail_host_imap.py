@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 
-import aioimaplib  # type: ignore[import-untyped]  # it ships no types
+import aioimaplib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

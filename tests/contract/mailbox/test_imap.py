@@ -6,7 +6,7 @@ import imaplib
 import re
 from datetime import UTC, datetime, timedelta
 
-import aioimaplib  # type: ignore[import-untyped]  # it ships no types
+import aioimaplib
 import pytest
 
 from tests.imap_wire import Place, bare_imap, opened, put
