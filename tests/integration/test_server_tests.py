@@ -510,7 +510,7 @@ async def test_mailwizz_that_is_down_at_the_record_is_waited_for(database_place:
         await world.later(2 * HOUR_MS)
         assert (world.told(), wizz.history) == ([], [])
         wizz.down = False
-        await world.later(15 * MINUTE_MS)
+        await world.later(21 * SECOND_MS)
         assert failed(world) == ("SUCCESSFUL", "active", ["SUCCESSFUL"])
 
 
