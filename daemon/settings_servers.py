@@ -85,8 +85,8 @@ class MailWizzSettings(Section):
     )
     time_zone: str = Field(
         "+00:00",
-        pattern=r"^([+-]\d{2}:\d{2}|SYSTEM)$",
-        description="Time zone in which MailWizz writes its times, as MySQL names it: an offset, or `SYSTEM`.",
+        pattern=r"^[+-]\d{2}:\d{2}$",
+        description="Time zone in which MailWizz writes its times, as an offset from UTC.",
     )
     pool_size: Count = Field(4, ge=1, le=50, description="Connections at most.")
     connect_timeout_s: Seconds = Field(3, gt=0, le=60, description="How long a connection may take.")
