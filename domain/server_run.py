@@ -139,7 +139,7 @@ class ServerRun:
     @property
     def token(self) -> str:
         """What the mail is found by."""
-        return str(uuid5(_TOKENS, self.id))
+        return str(uuid5(_TOKENS, f"{self.id} {self.reloads}"))  # a mail of the old configuration is no other's
 
     @property
     def canary_token(self) -> str:
@@ -187,6 +187,11 @@ class ServerRun:
     def again_at(self, at_ms: int) -> "ServerRun":
         """The same stage later, for no reason that counts."""
         return replace(self, due_at_ms=at_ms)
+
+    def in_line(self, now_ms: int, rules: RunRules) -> "ServerRun":
+        """Another run has what it needs: ask again, less and less often."""
+        pause_ms = min(rules.look_cap_ms, rules.look_first_ms * 2 ** min(self.looks, 16))
+        return replace(self, looks=self.looks + 1, due_at_ms=now_ms + pause_ms)
 
     def believes(self, found: Sequence[Finding], rules: RunRules) -> Finding | None:
         """The FAIL among these that would end the run now, or None."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from domain.alerts import raise_alert
-from domain.errors import RuleViolation
+from domain.errors import RuleViolation, Unavailable
 from domain.messages import reply_id, result_to
 from domain.outcome import Done, Outcome
 from domain.ports import Timer, UnitOfWork
@@ -20,7 +20,7 @@ from domain.server_run import Phase, ServerRun, Way
 from domain.server_store import CYCLE
 from domain.server_words import cycle_alert, cycle_payload
 from handlers.server_parts import ServerParts
-from handlers.server_tests import close, look_timer, stands, step_timer
+from handlers.server_tests import AGAIN_S, close, look_timer, stands, step_timer
 
 START = "server-test.cycle"
 _SCHEDULE = "schedule"
@@ -61,7 +61,11 @@ class ServerCycleHandlers:
         uow.schedule(_schedule(uow.now_ms + self.every_ms))
         if await uow.server_tests.holder(CYCLE) is not None:
             return Done("a cycle is under way already")
-        return await self._begin(ServerCycle(reply_id(uow.source, uow.id), uow.now_ms), uow)
+        try:
+            return await self._begin(ServerCycle(reply_id(uow.source, uow.id), uow.now_ms), uow)
+        except Unavailable as gone:
+            gone.after_s = AGAIN_S
+            raise
 
     async def look(self, timer: LookAtServerCycle, uow: UnitOfWork) -> Outcome:
         """See how far the runs are: judge those that failed once none is under way, tell of the end at the end."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from domain.alerts import raise_alert
 from domain.delivery_server import DeliveryServer
-from domain.errors import RuleViolation
+from domain.errors import RuleViolation, Unavailable
 from domain.messages import reply_id, result_to
 from domain.outcome import Done, Outcome
 from domain.ports import Timer, UnitOfWork
@@ -24,6 +24,8 @@ from handlers.server_parts import ServerParts
 from handlers.server_steps import ServerSteps
 
 STEP, LOOK = "server-test.step", "server-cycle.look"
+AGAIN_S = 20.0
+"""How soon MailWizz is asked again that could not be asked: within half a minute after it is back, all goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +109,16 @@ class ServerTestHandlers:
 
     async def _record(self, run: ServerRun, uow: UnitOfWork) -> Outcome:
         """T17. MailWizz is waited for as long as it takes: whether an earlier try was committed only it can tell."""
-        is_failed = run.verdict is Verdict.FAILED
         if run.wish.dry_run:
-            return await finish(replace(run, kept="dry-run" if is_failed else ""), uow)
-        mailwizz = self.parts.at_mailwizz
+            return await finish(replace(run, kept="dry-run" if run.verdict is Verdict.FAILED else ""), uow)
+        try:
+            return await self._carry_out(run, self.parts.at_mailwizz, uow)
+        except Unavailable as gone:
+            gone.after_s = AGAIN_S
+            raise
+
+    async def _carry_out(self, run: ServerRun, mailwizz: MailWizz, uow: UnitOfWork) -> Outcome:
+        is_failed = run.verdict is Verdict.FAILED
         now = await mailwizz.server(run.server_id)
         if now is None or run.loaded is None:
             gone = "it was deleted at MailWizz while it was tested"

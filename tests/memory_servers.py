@@ -275,6 +275,19 @@ class MemoryChecks:
 
 
 @dataclass(slots=True)
+class MemoryReader:
+    """Finds what it is told to, and counts how often it was asked."""
+
+    finding: Finding = field(default_factory=lambda: Finding(StepId.INTERACTIONS, StepOutcome.PASS))
+    read: int = 0
+
+    async def interact(self, mail: FoundMail) -> Finding:
+        assert mail.raw
+        self.read += 1
+        return self.finding
+
+
+@dataclass(slots=True)
 class MemoryCampaigns:
     """MailWizz's own way of sending: it goes through `sent_by`, or the server that was chosen."""
 
@@ -331,6 +344,7 @@ class MemoryServers:
     canary: MemoryCanary
     campaigns: MemoryCampaigns
     checks: MemoryChecks
+    reader: MemoryReader | None = None
     left_out: tuple[str, ...] = ()
 
     @classmethod
@@ -356,6 +370,7 @@ class MemoryServers:
             canary=self.canary,
             checks=self.checks,
             campaigns=self.campaigns,
+            reader=self.reader,
             addresses=probe_addresses(settings.mail),
             campaign_way=campaign_way(own),
             password_of=lambda server: server.password,

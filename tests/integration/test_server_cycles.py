@@ -311,3 +311,40 @@ async def test_two_replicas_share_a_cycle(database_place: Place) -> None:
         assert inactive(world) == [7]
         assert len(world.servers.mailwizz.history) == 30
         assert len(world.told(CYCLE)) + len(world.told("error")) == 2
+
+
+async def test_the_same_cycle_again_gets_the_stored_result(database_place: Place) -> None:
+    """Also where the inbox has forgotten the command: while it is under way nothing, then the same words."""
+    async with server_world(database_place) as world, world.home.running():
+        fleet(world, 2)
+        world.servers.probe.loses = True
+        for is_over in (False, True):
+            for _ in range(2):
+                await world.tell("server.test-cycle", {"robotId": ROBOT}, id="same")
+                await world.home.database.apply([Write("DELETE FROM inbox")])
+            if not is_over:
+                assert world.told(CYCLE) == []
+                await world.later(HOUR_MS)
+        told = world.told(CYCLE)
+        assert len(told) == 3
+        assert all(one == told[0] for one in told)
+        assert world.told("error") == []
+        assert len(world.servers.probe.delivered) == 2
+
+
+async def test_a_tick_waits_for_mailwizz_and_leaves_a_cycle_that_is_under_way_alone(database_place: Place) -> None:
+    """Down at its time: it begins within half a minute after. Under way still at the next: it is not doubled."""
+    async with server_world(database_place, settings={"every_s": 600, "max_age_s": 60}) as world:
+        fleet(world, 1)
+        world.servers.mailwizz.down = True
+        async with world.home.running():
+            async with asyncio.timeout(20):
+                while ("retried",) not in await world.rows("SELECT outcome FROM journal"):
+                    await world.home._a_moment()
+            world.servers.probe.loses = True
+            world.servers.mailwizz.down = False
+            await world.later(21 * SECOND_MS)
+            assert world.servers.probe.delivered == [1]
+            await world.later(15 * MINUTE_MS)
+            assert world.servers.probe.delivered == [1]
+            assert ("a cycle is under way already",) in await world.rows("SELECT reason FROM journal")

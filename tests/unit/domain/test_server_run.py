@@ -244,10 +244,7 @@ OUTCOMES = st.sampled_from(list(StepOutcome))
     draws=st.lists(st.tuples(OUTCOMES, st.booleans(), st.booleans()), min_size=1, max_size=12),
 )
 def test_every_run_ends(way: Way, draws: list[tuple[StepOutcome, bool, bool]]) -> None:
-    """Whatever is found in whatever order, again and again: after a bounded number of steps there is a verdict.
-
-    FAILED names the step that failed, and SUCCESSFUL has neither a required FAIL nor a required ERROR.
-    """
+    """Whatever is found, in whatever order: after a bounded number of steps there is a verdict that it bears out."""
     run = run_at(Stage.LOAD, way)
     for number in range(400):
         outcome, later, waits = draws[number % len(draws)]

@@ -12,6 +12,9 @@ from handlers.campaigns import CampaignHandlers
 from handlers.monitors import ALARM, CLOSE, OPEN, WINDOW, MonitorHandlers
 from handlers.number_watch import ACKS
 from handlers.routes import Families, Origin, routes
+from handlers.server_cycles import START as SERVER_CYCLE
+from handlers.server_tests import LOOK as SERVER_LOOK
+from handlers.server_tests import STEP as SERVER_STEP
 from handlers.status_checks import END, StatusCheckHandlers
 from handlers.subscriptions import RELEASE, ROLL_CALL, SubscriptionHandlers
 
@@ -55,6 +58,11 @@ def test_every_type_names_its_handler_as_people_find_it() -> None:
         "campaign.progress": "CampaignHandlers.progress",
         "contacts.import": "ContactHandlers.import_rows",
         "opt-out.add": "ContactHandlers.opt_out",
+        "server.test": "ServerTestHandlers.request",
+        "server.test-cycle": "ServerCycleHandlers.request",
+        "server-test.step": "ServerTestHandlers.step",
+        "server-test.cycle": "ServerCycleHandlers.start",
+        "server-cycle.look": "ServerCycleHandlers.look",
         "alert.post": "AlertHandlers.post",
         "alert.quiet": "AlertHandlers.quiet",
         "megazord.event": "SubscriptionHandlers.event",
@@ -63,7 +71,8 @@ def test_every_type_names_its_handler_as_people_find_it() -> None:
     }
 
 
-TIMERS = (END, RELEASE, ROLL_CALL, OPEN, WINDOW, ALARM, CLOSE, START, STEP, HEAL, POST, QUIET, ACKS)
+SERVERS = (SERVER_STEP, SERVER_CYCLE, SERVER_LOOK)
+TIMERS = (END, RELEASE, ROLL_CALL, OPEN, WINDOW, ALARM, CLOSE, START, STEP, HEAL, POST, QUIET, ACKS, *SERVERS)
 
 
 @pytest.mark.parametrize("timer_type", TIMERS)
