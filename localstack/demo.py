@@ -1,7 +1,8 @@
 """`robotd demo`: a day in one home, told in the terminal. Everything is real but the sensors and the clock.
 
-The SQS server, Megazord, Micro Managers and WAHA run here and speak HTTP; the daemon among them is the one of
-`robotd run`, on SQLite. The clock is turned by hand from event to event and timer to timer, so a day takes seconds.
+The SQS server, Megazord, Micro Managers and WAHA run here and speak HTTP, the mail host SMTP and IMAP; the daemon among
+them is the one of `robotd run`, on SQLite. The clock is turned by hand from event to event and timer to timer, so a
+day takes seconds.
 """
 
 import json
@@ -22,12 +23,12 @@ from localstack.demo_home import ROBOT, Home
 from localstack.demo_ledger import campaign_json, ledger_table, plain_table, tally
 from localstack.demo_servers import Tested
 from localstack.demo_servers import wrong as wrong_servers
-from localstack.demo_verdicts import history_table, steps_table, tested_json
+from localstack.demo_verdicts import history_table, mail_tally, steps_table, tested_json
 from localstack.waha_records import WORKING
 
 
 async def demo(*, as_json: bool, keep: bool, day: Sequence[Moment] = DAY) -> int:
-    """Tell the day. Returns 0 when every check and the campaign ended as they must, and nothing is left over."""
+    """Tell the day. Returns 0 when checks, campaign and tests of servers ended as they must; nothing is left over."""
     console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
     async with AsyncExitStack() as stack:
         folder = _folder(stack, keep=keep)
@@ -41,7 +42,7 @@ async def demo(*, as_json: bool, keep: bool, day: Sequence[Moment] = DAY) -> int
         console.print(f"\n[bold]What robot {ROBOT} asked, and what it was told[/]", _checks_table(home, questions))
         console.print("\n[bold]What became of each contact of the campaign[/]", ledger_table(played))
         _show_tests(console, tested)
-        _conclude(home, played, wrong)
+        _conclude(home, played, tested, wrong)
         if keep:
             console.print(f"The database is in {folder}", soft_wrap=True)
     if as_json:
@@ -116,11 +117,11 @@ def _show_tests(console: Console, tested: Tested) -> None:
     console.print("\n[bold]MailWizz's own history of tests[/]", history_table(tested), "")
 
 
-def _conclude(home: Home, played: Played, wrong: Sequence[str]) -> None:
-    for line in (*tally(played), home.figures):
+def _conclude(home: Home, played: Played, tested: Tested, wrong: Sequence[str]) -> None:
+    for line in (*tally(played), mail_tally(tested), home.figures):
         home.console.print(line, soft_wrap=True)
     for line in wrong:
         home.console.print(f"[bold red]wrong:[/] {escape(line)}", soft_wrap=True)
     if not wrong:
-        said = "Answers, campaign and servers are as they must be; no message, timer or row is left."
+        said = "Answers, campaign and servers are as they must be; nothing is left over."
         home.console.print(f"[bold green]{said}[/]", soft_wrap=True)

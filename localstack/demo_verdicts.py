@@ -1,6 +1,7 @@
 """The tests of the demo's delivery servers: read from robotd's database, and shown as sentences, tables and JSON."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -12,11 +13,13 @@ from daemon.store.database import Database
 from domain.server_test import StepId, StepOutcome
 from domain.wire import JsonObject
 from localstack.demo_ledger import plain_table
-from localstack.demo_servers import SENDERS, Tested, TestRun, When
+from localstack.demo_servers import CANARY, SENDERS, Tested, TestRun, When
+from localstack.mail_record import Seen
 
 _STYLES = {"PASS": "green", "SUCCESSFUL": "bold green", "WARN": "yellow", "FAIL": "bold red", "FAILED": "bold red"}
 _STATUSES = {"active": "green", "inactive": "red"}
 _OTHER = "bold magenta"
+_WHEN = {When.BEFORE: "status before", When.OUTAGE: "without mailbox", When.AFTER: "status after"}
 
 
 async def read_runs(database: Database) -> list[TestRun]:
@@ -29,7 +32,7 @@ def _run(body: Mapping[str, Any]) -> TestRun:
     return TestRun(
         id=body["id"],
         server_id=body["wish"]["server_id"],
-        name=body["loaded"]["name"] if body["loaded"] else "",
+        name=body["loaded"]["name"] if body["loaded"] else f"server {body['wish']['server_id']}",
         cycle_id=body["wish"]["cycle_id"] or "",
         verdict=body["verdict"] or "",
         steps=[(found["step"], found["outcome"], found["kind"]) for found in body["findings"]],
@@ -37,34 +40,36 @@ def _run(body: Mapping[str, Any]) -> TestRun:
 
 
 def news(before: Sequence[TestRun], now: Sequence[TestRun]) -> list[str]:
-    """One line of the story for each test that has come further: `north: T0 to T8 PASS`."""
+    """Lines of the story for tests that have come further, alike ones together: `north, east: T0 to T6 PASS`."""
     known = {run.id: set(run.steps) for run in before}
-    told = []
+    alike: dict[str, list[str]] = {}
     for run in now:
         fresh = [step for step in run.steps if step not in known.get(run.id, set())]
         if fresh:
-            told.append(f"{run.name}: {', '.join(_ranges(fresh))}")
-    return told
+            alike.setdefault(", ".join(_ranges(fresh)), []).append(run.name)
+    return [f"{', '.join(names)}: {came}" for came, names in alike.items()]
 
 
 def _ranges(steps: Sequence[tuple[str, str, str]]) -> list[str]:
     ranges = []
-    for (outcome, kind), group in groupby(steps, key=lambda step: step[1:]):
-        ids = [step[0] for step in group]
-        span = ids[0] if len(ids) == 1 else f"{ids[0]} to {ids[-1]}"
-        ranges.append(f"{span} {_styled(outcome)}{f' {kind}' if kind else ''}")
+    for outcome, group in groupby(steps, key=lambda step: step[1]):
+        ids = [StepId(step) for step, _, _ in group]
+        span = _named(ids[0]) if len(ids) == 1 else f"{ids[0]} to {ids[-1]}"
+        ranges.append(f"{span} {_styled(outcome)}")
     return ranges
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
     """Lines of the story for the result of a cycle."""
     told = result["payload"]
-    counts = f"{told['successful']} good, {told['failed']} failed, {told['errors']} not judged"
-    lines = [f"tells the office: {told['tested']} servers tested - {counts}, {told['deactivated']} switched off"]
+    counts = {"good": told["successful"], "failed": told["failed"], "not judged": told["errors"]}
+    said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    lines = [f"tells the office: {said or 'none tested'}, {told['deactivated']} switched off"]
     for reason, group in groupby(told["unjudged"], key=lambda one: one["reason"]):
-        lines.append(f"leaves {', '.join(one['name'] for one in group)} as they are: {escape(reason)}")
+        names = ", ".join(one["name"] for one in group)
+        lines.append(f"leaves {names} on: {escape(reason.partition(': [Errno')[0])}")
     for failure in told["failures"]:
-        what = "switches off" if failure["deactivated"] else f"leaves on ({failure['kept']})"
+        what = "switches off" if failure["deactivated"] else "leaves on"
         lines.append(f"{what} {failure['name']}: {escape(failure['reason'])}")
     return lines
 
@@ -84,7 +89,7 @@ def steps_table(tested: Tested) -> Table:
     for when in When:
         statuses = tested.statuses[when]
         cells = [statuses.get(run.server_id, "") for run in runs]
-        table.add_row(f"MailWizz: {when}", *(f"[{_STATUSES.get(cell, _OTHER)}]{cell}[/]" for cell in cells))
+        table.add_row(_WHEN[when], *(f"[{_STATUSES.get(cell, _OTHER)}]{cell}[/]" for cell in cells))
     return table
 
 
@@ -99,6 +104,13 @@ def history_table(tested: Tested) -> Table:
             when = "now" if place else "a day ago"
             table.add_row(sender.name, when, _styled(row.verdict), escape(row.error))
     return table
+
+
+def mail_tally(tested: Tested) -> str:
+    """What the mail host itself has on record."""
+    kinds = Counter(line.what for line in tested.seen if line.server != CANARY)
+    mails = f"{kinds[Seen.TAKEN]} mails, {kinds[Seen.DELIVERED]} delivered, {kinds[Seen.LOST]} lost"
+    return f"The mail host's own record: {mails}; logins refused: {kinds[Seen.AUTH_REFUSED]}."
 
 
 def tested_json(tested: Tested) -> JsonObject:
