@@ -21,7 +21,7 @@ from localstack.demo_campaign import wrong as wrong_campaign
 from localstack.demo_day import DAY, Asks, Commands, Happens, Mail, Moment, Phone, Trouble
 from localstack.demo_home import ROBOT, Home
 from localstack.demo_ledger import campaign_json, ledger_table, plain_table, tally
-from localstack.demo_servers import Tested
+from localstack.demo_servers import FleetPlayed
 from localstack.demo_servers import wrong as wrong_servers
 from localstack.demo_verdicts import history_table, mail_tally, steps_table, tested_json
 from localstack.waha_records import WORKING
@@ -112,12 +112,12 @@ def _checks_table(home: Home, questions: Sequence[Asks]) -> Table:
     return table
 
 
-def _show_tests(console: Console, tested: Tested) -> None:
+def _show_tests(console: Console, tested: FleetPlayed) -> None:
     console.print("\n[bold]What the second test of each delivery server found[/]", steps_table(tested))
     console.print("\n[bold]MailWizz's own history of tests[/]", history_table(tested), "")
 
 
-def _conclude(home: Home, played: Played, tested: Tested, wrong: Sequence[str]) -> None:
+def _conclude(home: Home, played: Played, tested: FleetPlayed, wrong: Sequence[str]) -> None:
     for line in (*tally(played), mail_tally(tested), home.figures):
         home.console.print(line, soft_wrap=True)
     for line in wrong:

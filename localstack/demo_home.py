@@ -26,7 +26,7 @@ from localstack.demo_campaign import GAP_S, SESSION, Played, data_of
 from localstack.demo_day import ZONE, Asks, local
 from localstack.demo_fleet import Fleet
 from localstack.demo_ledger import read_ledger, read_statuses
-from localstack.demo_servers import OFFICE, Tested, TestRun, When
+from localstack.demo_servers import OFFICE, FleetPlayed, RunSeen, When
 from localstack.demo_told import sentences
 from localstack.demo_verdicts import news, read_runs
 from localstack.demo_verdicts import sentences as cycle_sentences
@@ -62,7 +62,7 @@ class Home:
     _told: int = 0
     _written: int = 0
     _skipped: set[int] = field(default_factory=set)
-    _runs: list[TestRun] = field(default_factory=list)
+    _runs: list[RunSeen] = field(default_factory=list)
     _told_office: int = 0
     _commands: int = 0
 
@@ -255,12 +255,12 @@ class Home:
         statuses, ledger = await read_statuses(self.database), await read_ledger(self.database)
         return Played(statuses, ledger, self.waha.accepted, told)
 
-    async def tested(self) -> Tested:
+    async def tested(self) -> FleetPlayed:
         """What became of the tests of delivery servers."""
         fleet = self.fleet
         await fleet.look(When.AFTER)
         runs = await read_runs(self.database)
-        return Tested(fleet.statuses, await fleet.history(), fleet.seen, self._told_to_office(), runs)
+        return FleetPlayed(fleet.statuses, await fleet.history(), fleet.seen, self._told_to_office(), runs)
 
     async def wrong(self, questions: Sequence[Asks]) -> list[str]:
         """What is not as the day demands, one sentence each."""

@@ -57,10 +57,8 @@ class HistoryRow:
 
 
 @dataclass(frozen=True, slots=True)
-class TestRun:
+class RunSeen:
     """One test as robotd has it: each step's (id, outcome, kind), as far as it came."""
-
-    __test__ = False
 
     id: str
     server_id: int
@@ -71,14 +69,14 @@ class TestRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class FleetPlayed:
     """What became of it. `statuses` and `history` are MailWizz's, `seen` is the mail host's, `told` the office's."""
 
     statuses: Mapping[When, Mapping[int, str]]
     history: Sequence[HistoryRow]
     seen: Sequence[SeenLine]
     told: Sequence[Mapping[str, Any]]
-    runs: Sequence[TestRun]
+    runs: Sequence[RunSeen]
 
 
 SENDERS = (
@@ -92,7 +90,7 @@ _TOLD: tuple[dict[str, object], ...] = (
 )
 
 
-def wrong(tested: Tested) -> list[str]:
+def wrong(tested: FleetPlayed) -> list[str]:
     """What is not as it must be, one sentence each."""
     found = [*_wrong_statuses(tested.statuses), *_wrong_told(tested.told), *_wrong_canary(tested.seen)]
     for sender in SENDERS:

@@ -13,23 +13,23 @@ from daemon.store.database import Database
 from domain.server_test import StepId, StepOutcome
 from domain.wire import JsonObject
 from localstack.demo_ledger import plain_table
-from localstack.demo_servers import CANARY, SENDERS, Tested, TestRun, When
+from localstack.demo_servers import CANARY, SENDERS, FleetPlayed, RunSeen, When
 from localstack.mail_record import Seen
 
 _STYLES = {"PASS": "green", "SUCCESSFUL": "bold green", "WARN": "yellow", "FAIL": "bold red", "FAILED": "bold red"}
 _STATUSES = {"active": "green", "inactive": "red"}
 _OTHER = "bold magenta"
-_WHEN = {When.BEFORE: "status before", When.OUTAGE: "without mailbox", When.AFTER: "status after"}
+_WHEN = {When.BEFORE: "status before", When.OUTAGE: "mailbox down", When.AFTER: "status after"}
 
 
-async def read_runs(database: Database) -> list[TestRun]:
+async def read_runs(database: Database) -> list[RunSeen]:
     """Every test there is, in the order in which they began."""
     rows = await database.fetch("SELECT body FROM server_test_run ORDER BY began_at_ms, id")
     return [_run(json.loads(str(row[0]))) for row in rows]
 
 
-def _run(body: Mapping[str, Any]) -> TestRun:
-    return TestRun(
+def _run(body: Mapping[str, Any]) -> RunSeen:
+    return RunSeen(
         id=body["id"],
         server_id=body["wish"]["server_id"],
         name=body["loaded"]["name"] if body["loaded"] else f"server {body['wish']['server_id']}",
@@ -39,7 +39,7 @@ def _run(body: Mapping[str, Any]) -> TestRun:
     )
 
 
-def news(before: Sequence[TestRun], now: Sequence[TestRun]) -> list[str]:
+def news(before: Sequence[RunSeen], now: Sequence[RunSeen]) -> list[str]:
     """Lines of the story for tests that have come further, alike ones together: `north, east: T0 to T6 PASS`."""
     known = {run.id: set(run.steps) for run in before}
     alike: dict[str, list[str]] = {}
@@ -74,7 +74,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def steps_table(tested: Tested) -> Table:
+def steps_table(tested: FleetPlayed) -> Table:
     """Each step of the last cycle, a column for each server, with its verdict and what MailWizz says of it."""
     runs = _last_cycle(tested)
     table = plain_table()
@@ -85,6 +85,7 @@ def steps_table(tested: Tested) -> Table:
     for step in StepId:
         if step in reached:
             table.add_row(_named(step), *(_cell(run, step) for run in runs))
+    table.add_row()
     table.add_row("verdict", *(_styled(run.verdict) for run in runs))
     for when in When:
         statuses = tested.statuses[when]
@@ -93,7 +94,7 @@ def steps_table(tested: Tested) -> Table:
     return table
 
 
-def history_table(tested: Tested) -> Table:
+def history_table(tested: FleetPlayed) -> Table:
     """MailWizz's own lines, those from before the day included."""
     table = plain_table()
     for title in ("server", "test", "status", "error message"):
@@ -106,14 +107,14 @@ def history_table(tested: Tested) -> Table:
     return table
 
 
-def mail_tally(tested: Tested) -> str:
+def mail_tally(tested: FleetPlayed) -> str:
     """What the mail host itself has on record."""
     kinds = Counter(line.what for line in tested.seen if line.server != CANARY)
     mails = f"{kinds[Seen.TAKEN]} mails, {kinds[Seen.DELIVERED]} delivered, {kinds[Seen.LOST]} lost"
     return f"The mail host's own record: {mails}; logins refused: {kinds[Seen.AUTH_REFUSED]}."
 
 
-def tested_json(tested: Tested) -> JsonObject:
+def tested_json(tested: FleetPlayed) -> JsonObject:
     """The same for programs."""
     names = {sender.id: sender.name for sender in SENDERS}
     return {
@@ -131,7 +132,7 @@ def tested_json(tested: Tested) -> JsonObject:
     }
 
 
-def _last_cycle(tested: Tested) -> list[TestRun]:
+def _last_cycle(tested: FleetPlayed) -> list[RunSeen]:
     return [run for run in tested.runs if run.cycle_id == tested.runs[-1].cycle_id] if tested.runs else []
 
 
@@ -140,7 +141,7 @@ def _named(step: StepId) -> str:
     return f"{step} {word}"
 
 
-def _cell(run: TestRun, wanted: StepId) -> str:
+def _cell(run: RunSeen, wanted: StepId) -> str:
     for step, outcome, kind in run.steps:
         if step == wanted:
             return _styled(outcome) + (f" {kind}" if kind and outcome != StepOutcome.PASS else "")
