@@ -1,6 +1,7 @@
 """The day that the demo plays: made up by us, in local time, with what each check must come to.
 
-What the campaign in it must come to stands in localstack/demo_campaign.py.
+What the campaign in it must come to stands in localstack/demo_campaign.py, what the tests of delivery servers must in
+localstack/demo_servers.py.
 """
 
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Somebody's command about the campaign. What it carries stands in localstack/demo_campaign.py."""
+    """Somebody's command. What one about the campaign carries stands in localstack/demo_campaign.py."""
 
     who: str
     command: str
@@ -57,7 +58,16 @@ class Phone:
     meaning: str
 
 
-What = Happens | Asks | Trouble | Commands | Phone
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Something happens to the mail servers or to the mailbox; `kind` is a word of localstack/demo_fleet.py."""
+
+    who: str
+    kind: str
+    meaning: str
+
+
+What = Happens | Asks | Trouble | Commands | Phone | Mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,12 @@ DAY = (
     _at("10:05", Commands("office", "campaign.create", f"plans the letter for {LETTER_AT}")),
     _at("12:40", Happens("EATING_ACTIVITY", "has lunch")),
     _at("13:30", Asks("Has lunch been eaten?", "DINNER_EATEN", 200, 7200, 3600, "PASS")),
+    _at("15:00", Mail("trouble", "mailbox-down", "the mailbox in which test mails arrive is down")),
+    _at("15:00", Commands("office", "server.test-cycle", "has its three delivery servers tested")),
+    _at("15:30", Mail("mailbox", "mailbox-up", "is there again")),
+    _at("15:40", Mail("trouble", "password", "east's password is changed, and MailWizz has the old one")),
+    _at("15:40", Mail("trouble", "loses", "south begins to take mails and to lose them")),
+    _at("16:00", Commands("office", "server.test-cycle", "has its three delivery servers tested")),
     _at("17:00", Asks("Is the toilet still used?", "TOILET_VISIT", 300, 3600, 7200, "PASS")),
     _at("17:22", Phone("STOPPED", "the phone behind WhatsApp loses its connection")),
     _at("17:24", Commands("Gloria", "opt-out.add", "wants no more messages")),

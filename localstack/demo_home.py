@@ -24,8 +24,12 @@ from domain.wire import JsonObject, iso, write_json
 from localstack.clock import ManualClock
 from localstack.demo_campaign import GAP_S, SESSION, Played, data_of
 from localstack.demo_day import ZONE, Asks, local
+from localstack.demo_fleet import Fleet
 from localstack.demo_ledger import read_ledger, read_statuses
+from localstack.demo_servers import OFFICE, FleetPlayed, RunSeen, When
 from localstack.demo_told import sentences
+from localstack.demo_verdicts import news, read_runs
+from localstack.demo_verdicts import sentences as cycle_sentences
 from localstack.megazord import MegazordSimulator
 from localstack.micro_managers import MicroManagersSimulator
 from localstack.sqs import SqsServer
@@ -46,6 +50,7 @@ class Home:
     megazord: MegazordSimulator
     managers: MicroManagersSimulator
     waha: WahaSimulator
+    fleet: Fleet
     clock: ManualClock
     settings: Settings
     database: Database
@@ -57,6 +62,8 @@ class Home:
     _told: int = 0
     _written: int = 0
     _skipped: set[int] = field(default_factory=set)
+    _runs: list[RunSeen] = field(default_factory=list)
+    _told_office: int = 0
     _commands: int = 0
 
     @classmethod
@@ -75,18 +82,22 @@ class Home:
             waha = await stack.enter_async_context(WahaSimulator(clock, api_key=key))
             waha.add_session(SESSION)
             waha.records.first_ack = 2  # every text reaches a phone
+            fleet = await stack.enter_async_context(Fleet.open(folder))
             settings = _settings(
                 folder,
                 aws={"endpoint_url": sqs.url, "access_key_id": "demo", "secret_access_key": "demo"},
                 megazord={"base_url": megazord.url},
                 micro_managers={"base_url": managers.url},
                 waha={"base_url": waha.url, "api_key": key},
+                queues={"reply_queues": OFFICE},
+                **fleet.sections(),
             )
             async with open_sqs(settings) as client:
                 await topology.ensure(client, topology.topology(settings))
-                await topology.create_robot_queue(client, f"{settings.queues.robot_prefix}{ROBOT}")
+                for queue in (f"{settings.queues.robot_prefix}{ROBOT}", OFFICE):
+                    await topology.create_robot_queue(client, queue)
             database = await stack.enter_async_context(open_database(settings))
-            home = cls(sqs, megazord, managers, waha, clock, settings, database, console)
+            home = cls(sqs, megazord, managers, waha, fleet, clock, settings, database, console)
             yield home
             await home.stop()
 
@@ -130,9 +141,10 @@ class Home:
         self._send("scripts", f"ask-{question.step_id}", "status-check.create", data)
 
     def command(self, who: str, command: str) -> None:
-        """Somebody's command about the campaign."""
+        """Somebody's command about the campaign, or for tests of delivery servers."""
         self._commands += 1
-        self._send(who, f"{command}-{self._commands}", command, data_of(command, ROBOT))
+        data = {"replyTo": OFFICE} if command == "server.test-cycle" else data_of(command, ROBOT)
+        self._send(who, f"{command}-{self._commands}", command, data)
 
     def _send(self, source: str, identity: str, command: str, data: JsonObject) -> None:
         envelope = {
@@ -206,6 +218,7 @@ class Home:
                 self.say("robotd", "blue", sentence)
         self._told = len(results)
         await self._tell_sends()
+        await self._tell_tests()
 
     async def _tell_sends(self) -> None:
         for row in await read_ledger(self.database):
@@ -215,6 +228,20 @@ class Home:
         for message in self.waha.accepted[self._written :]:
             self.say("robotd", "blue", f"writes: [italic]{escape(message.text)}[/]")
         self._written = len(self.waha.accepted)
+
+    async def _tell_tests(self) -> None:
+        """How far the tests of delivery servers have come, then what the office is told of them."""
+        before, self._runs = self._runs, await read_runs(self.database)
+        for sentence in news(before, self._runs):
+            self.say("robotd", "blue", sentence)
+        told = self._told_to_office()
+        for result in told[self._told_office :]:
+            for sentence in cycle_sentences(result):
+                self.say("robotd", "blue", sentence)
+        self._told_office = len(told)
+
+    def _told_to_office(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for body in self.sqs.bodies(OFFICE)]
 
     def endings(self) -> list[dict[str, Any]]:
         """The final payload of each check, in the order in which they were asked for."""
@@ -228,6 +255,13 @@ class Home:
         statuses, ledger = await read_statuses(self.database), await read_ledger(self.database)
         return Played(statuses, ledger, self.waha.accepted, told)
 
+    async def tested(self) -> FleetPlayed:
+        """What became of the tests of delivery servers."""
+        fleet = self.fleet
+        await fleet.look(When.AFTER)
+        runs = await read_runs(self.database)
+        return FleetPlayed(fleet.statuses, await fleet.history(), fleet.seen, self._told_to_office(), runs)
+
     async def wrong(self, questions: Sequence[Asks]) -> list[str]:
         """What is not as the day demands, one sentence each."""
         endings = [payload["result"] for payload in self.endings()]
@@ -237,7 +271,7 @@ class Home:
             counts = self.sqs.counts(queue)
             if left := counts.visible + counts.in_flight + counts.delayed:
                 wrong.append(f"{left} messages are left in {queue}")
-        for table in ("outbox", "timer", "attempt", "parked_body"):
+        for table in ("outbox", "timer", "attempt", "parked_body", "server_test_claim"):
             rows = await self.database.fetch(f"SELECT COUNT(*) FROM {table}")  # noqa: S608  a table name of ours
             if left := int(rows[0][0] or 0):
                 wrong.append(f"{left} rows are left in {table}")
@@ -255,13 +289,13 @@ class Home:
         )
 
 
-def _settings(folder: Path, **neighbours: Mapping[str, str]) -> Settings:
+def _settings(folder: Path, **sections: Mapping[str, object]) -> Settings:
     tree = {
         "environment": "development",
         "consumer": {"wait_s": 1, "visibility_timeout_s": 30},
         "database": {"url": f"sqlite:///{folder / 'robotd.db'}"},
         "campaigns": {"gap_min_s": GAP_S, "gap_max_s": GAP_S},
         "templates": {"time_zone": str(ZONE)},
-        **neighbours,
+        **sections,
     }
     return Settings.model_validate(tree)

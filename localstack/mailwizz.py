@@ -6,21 +6,26 @@ real one: it sends by another server when the chosen one is off, and counts noth
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from daemon.clients.mailwizz_database import AnyDatabase, MailWizzNames
 from daemon.clients.mailwizz_password import MailWizzPasswords
+from daemon.clock import SystemClock
+from daemon.store.sqlite import SqliteDatabase
 from domain.delivery_server import DeliveryServer
 from domain.errors import RobotdError
 from domain.ports import Clock
 from localstack.faults import FaultPlan
 from localstack.mailwizz_records import Bounce, Campaign, LogLine, MailWizzRecords, Subscriber
 from localstack.mailwizz_sender import DESTINATION, composed, sent
+from localstack.mailwizz_tables import create_tables
 from localstack.mailwizz_tracking import MailWizzTracking
-from localstack.server import SeenRequest, SimulatorServer
+from localstack.server import SeenRequest, SimulatorServer, options, serve_until_signalled
 
 __all__ = ["Bounce", "MailWizzSimulator", "MailWizzTroubles"]
 
@@ -47,6 +52,7 @@ class MailWizzSimulator:
         database: AnyDatabase,
         names: MailWizzNames | None = None,
         *,
+        listen_on: tuple[str, int] = ("127.0.0.1", 0),
         passwords: MailWizzPasswords | None = None,
         cron_s: int | None = None,
         faults: FaultPlan | None = None,
@@ -61,7 +67,7 @@ class MailWizzSimulator:
         self._passwords = passwords or MailWizzPasswords()
         self._cron_s = cron_s
         self._cron: asyncio.Task[None] | None = None
-        self._server = SimulatorServer(MailWizzTracking(self.records).routes(), clock, self.faults)
+        self._server = SimulatorServer(MailWizzTracking(self.records).routes(), clock, self.faults, *listen_on)
 
     async def __aenter__(self) -> Self:
         await self._server.start()
@@ -141,3 +147,26 @@ class MailWizzSimulator:
         else:
             await self.records.log([line])
         self._server.bell.ring()
+
+
+async def _main(arguments: Sequence[str]) -> None:
+    parser = options("mailwizz")
+    parser.add_argument("--database", type=Path, required=True, help="SQLite file; a new one gets the tables")
+    parser.add_argument("--cron-s", type=int, default=60, help="how often campaigns are sent")
+    asked = parser.parse_args(arguments)
+    is_new = not await asyncio.to_thread(asked.database.exists)
+    database = await SqliteDatabase.open(asked.database)
+    try:
+        if is_new:
+            await create_tables(database, MailWizzNames())
+        faults = FaultPlan(asked.seed)
+        simulator = MailWizzSimulator(
+            SystemClock(), database, listen_on=(asked.host, asked.port), cron_s=asked.cron_s, faults=faults
+        )
+        await serve_until_signalled("mailwizz", simulator)
+    finally:
+        await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1:]))

@@ -4,12 +4,15 @@ import asyncio
 import json
 import re
 import secrets
+import signal
 import ssl
+import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default as modern
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -22,16 +25,19 @@ from daemon.clients.mailwizz_campaigns import SqlTrialCampaigns, TrialOptions
 from daemon.clients.mailwizz_database import MailWizzDatabase, MailWizzNames, Row, Value, Write
 from daemon.clients.mailwizz_password import MailWizzPasswords
 from daemon.store.mysql import MysqlDatabase
+from daemon.store.sqlite import SqliteDatabase
 from domain.delivery_server import DeliveryServer
 from domain.errors import ConfigError, Unavailable
 from domain.server_ports import CampaignProgress, Delivery, Interactions, TrialAddresses
 from localstack.clock import ManualClock
 from localstack.mailwizz import Bounce, MailWizzSimulator
+from localstack.mailwizz_records import MailWizzRecords
 from localstack.mailwizz_sender import DESTINATION
 from localstack.mailwizz_tables import create_tables
 from tests.conftest import AnyDatabase
 from tests.mariadb import MariaDb
 
+ROOT = Path(__file__).parents[2]
 LIST, CUSTOMER = 5, 1
 TO = TrialAddresses(LIST, "probe@robotd.test", "bounce@robotd.test")
 OPTIONS = TrialOptions(template_id=3, customer_id=CUSTOMER)
@@ -534,3 +540,31 @@ async def test_a_campaign_that_is_gone_has_no_status(place: MailWizzPlace) -> No
     async with asyncio.timeout(10):
         assert await place.campaigns.progress(404, TO) == CampaignProgress("", None)
         assert await place.campaigns.interactions(404) == Interactions(0, 0, 0, 0)
+
+
+async def test_alone_it_keeps_its_tables_until_sigterm(tmp_path: Path) -> None:
+    """As a process on a new file, twice: tables that robotd reads, tracking that answers, exit code 0."""
+    file = tmp_path / "mailwizz.db"
+    for servers in ([], [7]):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "localstack.mailwizz", "--database", str(file)),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(20):
+                url = (await process.stdout.readline()).decode().removeprefix("mailwizz simulator on ").strip()
+                async with httpx.AsyncClient(base_url=url) as http:
+                    opened = await http.get("/campaigns/c/track-opening/s")
+                database = await SqliteDatabase.open(file)
+                mailwizz = SqlMailWizz(MailWizzDatabase(database), MailWizzNames())
+                known = [candidate.server.id for candidate in await mailwizz.candidates(60)]
+                if not known:
+                    records = MailWizzRecords(database, MailWizzNames())
+                    await records.add_server(server_id=7, hostname="a.test", username="", from_email="a@a.test")
+                await database.close()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert (opened.status_code, known) == (200, servers)
