@@ -12,7 +12,8 @@ WORKERS ?= 3
 TIMED := $(patsubst %,tests/unit/domain/test_%.py,expression_bounds expression_hostile expression_tricks template_hostile) \
   $(patsubst %,tests/unit/daemon/test_%.py,event_log strict_yaml)
 # Handlers that are tested where they meet the database.
-MEETING := $(patsubst %,tests/integration/test_%.py,campaigns campaign_words campaign_promises bugs_of_the_original contacts whatsapp_events number_watch)
+MEETING := $(patsubst %,tests/integration/test_%.py,campaigns campaign_words campaign_promises bugs_of_the_original contacts whatsapp_events number_watch \
+  server_tests server_cycles)
 SCALES ?= ten_thousand_checks two_thousand_campaigns
 OTHERS := $(filter-out tests/unit/ tests/__pycache__/,$(wildcard tests/*/))
 SOURCES := domain handlers daemon localstack tests
@@ -62,7 +63,7 @@ system:
 	    echo "no real mail host without root: its tests will be skipped by name. To run them as root: apt-get install $(MAIL_PACKAGES)"; \
 	  fi; fi
 
-demo: $(STAMP) ## a day in one home and a campaign, in the terminal: no AWS, no MySQL, no Docker
+demo: $(STAMP) ## a day in one home, a campaign, delivery servers, in the terminal: no AWS, no MySQL, no Docker
 	@$(BIN)/robotd demo
 
 # All of them: the units under coverage first, then what measures, then the rest. Nothing runs twice.
