@@ -48,8 +48,8 @@ def _smtp(mail: MailSettings) -> SmtpOptions:
         dns_port=mail.nameserver_port,
         helo_name=mail.helo_name,
         bad_certificate_fails=mail.bad_certificate == "fail",
-        control_host=mail.control_host or "",
-        control_port=mail.control_port,
+        control_host=mail.control_host or mail.imap_host or "",
+        control_port=mail.control_port if mail.control_host else mail.imap_port,
     )
 
 

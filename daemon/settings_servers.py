@@ -208,7 +208,9 @@ class MailSettings(Section):
     canary_password: SecretStr | None = Field(None, description="Password of that user.")
     canary_from: MailAddress | None = Field(None, description="Sender of canaries; unset: `mail.probe_address`.")
     control_host: HostName | None = Field(
-        None, description="A mail host that is always there. While it can't be reached either, no server has failed."
+        None,
+        description="A mail host that is always there, unset: that of the mailbox. While it can't be reached either, "
+        "no server has failed.",
     )
     control_port: Count = Field(25, ge=1, le=65_535, description="Its port.")
     bad_certificate: Annotated[Literal["warn", "fail"], AnyCase] = Field(
