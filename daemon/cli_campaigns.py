@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from daemon.campaign_command import Sending
+    from daemon.command_sending import Sending
     from daemon.settings import Settings
 
 # Each command imports what it needs when it runs, as in daemon/cli.py.

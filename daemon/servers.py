@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from daemon.clients.mailwizz import SqlMailWizz
 from daemon.clients.mailwizz_campaigns import SqlTrialCampaigns, TrialOptions
 from daemon.clients.mailwizz_database import MailWizzDatabase, MailWizzNames
+from daemon.clients.mailwizz_looks import SqlMailWizzLooks
 from daemon.clients.mailwizz_password import MailWizzPasswords, PasswordUnreadable
 from daemon.mail_extra import mail_is_installed
+from daemon.server_view import ServerLooks
 from daemon.settings import Settings
 from daemon.settings_servers import (
     MailSettings,
@@ -29,6 +31,8 @@ from daemon.settings_values import SqliteFile, read_database_url
 from daemon.store.mysql import MysqlAddress, MysqlDatabase
 from daemon.store.sqlite import SqliteDatabase
 from domain.delivery_server import DeliveryServer
+from domain.errors import RuleViolation
+from domain.server_run import Way
 from handlers.server_cycles import ServerCycleHandlers
 from handlers.server_parts import ServerParts
 from handlers.server_tests import ServerTestHandlers
@@ -40,21 +44,41 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def open_server_tests(settings: Settings) -> AsyncIterator[ServerParts]:
     """Whom tests of servers ask, as far as the settings name them; closed in reverse. Raises ConfigError."""
-    own = settings.server_tests
     async with AsyncExitStack() as stack:
-        parts = ServerParts(
-            addresses=probe_addresses(settings.mail),
-            campaign_way=campaign_way(own),
-            rules=run_rules(own),
-            consequences=consequences(own),
-            outages=outage_rules(own),
-        )
-        if settings.mailwizz.database_url is not None:
-            database = await stack.enter_async_context(open_mailwizz(settings.mailwizz))
-            parts = _with_mailwizz(parts, database, settings)
-        if mail_is_installed():
-            parts = await _with_mail(parts, settings.mail, stack)
-        yield parts
+        yield (await _open(settings, stack))[0]
+
+
+@asynccontextmanager
+async def open_server_looks(settings: Settings) -> AsyncIterator[ServerLooks]:
+    """MailWizz, to be read alone. Raises ConfigError, RuleViolation where there is none, Unavailable."""
+    async with AsyncExitStack() as stack:
+        parts, database = await _open(settings, stack)
+        if database is None:
+            raise RuleViolation(
+                "there are no tests of servers here: mailwizz.database_url is not set", kind="servers-off"
+            )
+
+        def way_of(server: DeliveryServer) -> tuple[Way | None, str]:
+            return parts.way_of(server, Way.AUTO, dry_run=False)
+
+        yield ServerLooks(SqlMailWizzLooks(database, names_of(settings.mailwizz)), way_of)
+
+
+async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[ServerParts, MailWizzDatabase | None]:
+    own, database = settings.server_tests, None
+    parts = ServerParts(
+        addresses=probe_addresses(settings.mail),
+        campaign_way=campaign_way(own),
+        rules=run_rules(own),
+        consequences=consequences(own),
+        outages=outage_rules(own),
+    )
+    if settings.mailwizz.database_url is not None:
+        database = await stack.enter_async_context(open_mailwizz(settings.mailwizz))
+        parts = _with_mailwizz(parts, database, settings)
+    if mail_is_installed():
+        parts = await _with_mail(parts, settings.mail, stack)
+    return parts, database
 
 
 def server_handlers(settings: Settings, parts: ServerParts) -> tuple[ServerTestHandlers, ServerCycleHandlers]:

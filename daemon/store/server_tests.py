@@ -58,7 +58,7 @@ class SqlServerTests:
     async def get(self, run_id: str) -> ServerRun | None:
         """By id."""
         rows = await self._database.fetch(f"{_READ}id = ?", (run_id,))
-        return _run_of(rows[0]) if rows else None
+        return run_of(rows[0]) if rows else None
 
     async def holder(self, name: str) -> str | None:
         """By the claim's name."""
@@ -88,7 +88,7 @@ class SqlServerTests:
         """The runs are read first: whatever changes afterwards brings its timer along."""
         rows = await self._database.fetch(f"{_READ}phase IN ('RUNNING', 'JUDGED') ORDER BY id")
         timers = await self._timers("server-test.step")
-        return [run for run in map(_run_of, rows) if run.id not in timers]
+        return [run for run in map(run_of, rows) if run.id not in timers]
 
     async def stray_cycles(self) -> list[str]:
         """As `strays`: to look once more does no harm."""
@@ -118,7 +118,7 @@ class SqlServerTests:
     async def held(self, cycle_id: str) -> list[ServerRun]:
         """In the order in which they were judged."""
         sql = f"{_READ}cycle_id = ? AND phase = 'HELD' ORDER BY judged_at_ms, id"
-        return [_run_of(row) for row in await self._database.fetch(sql, (cycle_id,))]
+        return [run_of(row) for row in await self._database.fetch(sql, (cycle_id,))]
 
     async def lines(self, cycle_id: str) -> list[RunLine]:
         """By server."""
@@ -213,7 +213,8 @@ def _parts(runs: Sequence[ServerRun]) -> Iterator[Sequence[ServerRun]]:
         yield runs[begin : begin + _IN_ONE_STATEMENT]
 
 
-def _run_of(row: Row) -> ServerRun:
+def run_of(row: Row) -> ServerRun:
+    """A row of `body, version`."""
     return _RUN.validate_python({**json.loads(str(row[0])), "version": row[1]})
 
 
