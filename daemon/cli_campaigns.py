@@ -234,7 +234,7 @@ def export(
 
 
 def _sending(identity: str | None, call_ref: str | None, wait_s: float | None, *, as_json: bool) -> "Sending":
-    from daemon.campaign_command import Sending  # noqa: PLC0415  see the comment above
+    from daemon.command_sending import Sending  # noqa: PLC0415  see the comment above
 
     return Sending(identity, call_ref, wait_s, as_json)
 
