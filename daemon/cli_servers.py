@@ -96,7 +96,7 @@ def ask_for_test(  # noqa: PLR0913  one parameter for each option
 
     wanted = WantedTest(server_id, path.value, tuple(one.value for one in check or ()), dry_run)
     sending = _sending(identity, call_ref, None if no_wait else wait_s, as_json=as_json)
-    _end(begin_test(_settings(config), wanted, sending, watch=watch))
+    _end(begin_test(_settings(config), wanted, sending, watch=watch), f"the test: robotd servers history {server_id}")
 
 
 @servers_app.command()
@@ -116,7 +116,8 @@ def cycle(  # noqa: PLR0913  one parameter for each option
     from daemon.server_command import begin_cycle  # noqa: PLC0415  see the comment above
 
     sending = _sending(identity, call_ref, None if no_wait else wait_s, as_json=as_json)
-    _end(begin_cycle(_settings(config), sending, force=force, dry_run=dry_run, watch=watch))
+    begun = begin_cycle(_settings(config), sending, force=force, dry_run=dry_run, watch=watch)
+    _end(begun, "the cycle: robotd servers list")
 
 
 @servers_app.command()
@@ -139,8 +140,15 @@ def _sending(identity: str | None, call_ref: str | None, wait_s: float | None, *
     return Sending(identity, call_ref, wait_s, as_json)
 
 
-def _end(work: Coroutine[None, None, int]) -> None:
-    raise typer.Exit(asyncio.run(work))
+def _end(work: Coroutine[None, None, int], left: str = "") -> None:
+    """`left`: what goes on when a person leaves, and where to look for it; its end is not known then."""
+    try:
+        code = asyncio.run(work)
+    except KeyboardInterrupt:
+        if left:
+            sys.stderr.write(f"left, and nothing is stopped by that; what becomes of {left}\n")
+        raise
+    raise typer.Exit(code)
 
 
 def _settings(config: Path | None) -> "Settings":

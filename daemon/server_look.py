@@ -4,7 +4,7 @@ from daemon.cli_past import console, say_json
 from daemon.clock import SystemClock
 from daemon.opening import open_server_reads
 from daemon.server_report import line_report, listed, listed_report, offset_of, run_report, server_report
-from daemon.server_text import history_text, list_summary, list_table
+from daemon.server_text import history_text, list_notes, list_summary, list_table
 from daemon.server_view import HistoryLine, ServerReads
 from daemon.servers import open_server_looks
 from daemon.settings import Settings
@@ -30,7 +30,8 @@ async def show_list(settings: Settings, *, everyone: bool, as_json: bool) -> int
     else:
         hint = "" if everyone else "; --all shows those through which it does not send"
         out.print(f"MailWizz sends through no delivery server{hint}")
-    out.print(list_summary(lines, schedule, now_ms))
+    for note in (*list_notes(lines), list_summary(lines, schedule, now_ms)):
+        out.print(note)
     return 0
 
 

@@ -66,6 +66,7 @@ def server_report(server: DeliveryServer) -> JsonObject:
         "fromEmail": server.from_email,
         "status": server.status,
         "isSending": server.is_sending,
+        "speaksSmtp": server.speaks_smtp,
         "lastUpdated": server.last_updated,
     }
 

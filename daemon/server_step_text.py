@@ -14,6 +14,7 @@ from domain.wire import JsonObject, milliseconds
 
 STYLES = {"PASS": "green", "SUCCESSFUL": "green", "FAIL": "red", "FAILED": "red", "WARN": "yellow", "ERROR": "magenta"}
 QUIET = "dim"
+_LOUD = ("FAIL", "WARN", "ERROR")
 STEP_NAMES = {
     StepId.LOAD: "read the row",
     StepId.STATIC: "check the row",
@@ -78,23 +79,17 @@ def step_line(step: JsonObject) -> str:
 
 
 def steps_table(steps: Sequence[JsonObject]) -> Table:
-    """The same for a terminal: what does not fit goes on below itself."""
+    """The same for a terminal, of any width: what does not fit goes on below itself."""
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(width=3, no_wrap=True)
     grid.add_column(width=5, no_wrap=True)
-    grid.add_column(width=7, no_wrap=True, justify="right")
-    grid.add_column(width=14, no_wrap=True)
+    grid.add_column(width=7, no_wrap=True, justify="right", style=QUIET)
     grid.add_column(overflow="fold")
     for step in steps:
-        outcome = step["outcome"]
-        said = Text(_said(step), QUIET if outcome in ("PASS", "SKIP") else "")
-        grid.add_row(
-            step["id"],
-            Text(outcome, STYLES.get(outcome, QUIET)),
-            Text(took(step["ms"]), QUIET),
-            STEP_NAMES.get(step["id"], ""),
-            said,
-        )
+        outcome, said = step["outcome"], _said(step)
+        what = Text(STEP_NAMES.get(step["id"], step["id"])).append(": " if said else "")
+        what.append(said, "" if outcome in _LOUD else QUIET)
+        grid.add_row(step["id"], Text(outcome, STYLES.get(outcome, QUIET)), took(step["ms"]), what)
     return grid
 
 
@@ -104,30 +99,37 @@ def _said(step: JsonObject) -> str:
 
 def verdict_text(report: JsonObject) -> RenderableType:
     """A test that is over."""
+    return Group(_head(report), facts_table(report))
+
+
+def facts_table(report: JsonObject, *, run: bool = False) -> Table:
+    """Why its verdict is so, what became of its server, and with `run` its id."""
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(no_wrap=True, style=QUIET)
     facts.add_column(overflow="fold")
-    for label, words in facts_of(report):
+    for label, words in (*facts_of(report), *((("run", report["runId"]),) if run else ())):
         facts.add_row(label, Text(plain(words)))
-    return Group(verdict_head(report), facts)
+    return facts
 
 
-def verdict_head(report: JsonObject) -> Text:
-    """Its verdict in one line."""
+def outcome_text(report: JsonObject) -> Text:
+    """Its verdict, the way and how long it took."""
     verdict = report["verdict"] or report["phase"]
-    way = "" if report["path"] == "auto" else f", {_WAYS.get(report['path'], report['path'])}"
-    lasted = "" if report["endedAt"] is None else f", {took(_lasted_ms(report))}"
+    words = [_WAYS[report["path"]]] if report["path"] in _WAYS else []
+    words += [took(_lasted_ms(report))] if report["endedAt"] else []
+    words += ["dry run"] if report["dryRun"] else []
+    return Text(verdict, f"bold {STYLES.get(verdict, '')}").append(f"  {', '.join(words)}", "not bold default")
+
+
+def _head(report: JsonObject) -> Text:
     name = f" {plain(report['name'])}" if report["name"] else ""
-    dry = ", dry run" if report["dryRun"] else ""
-    return Text.assemble(
-        (verdict, f"bold {STYLES.get(verdict, '')}"), f"  server {report['serverId']}{name}{way}{lasted}{dry}"
-    )
+    return Text(f"server {report['serverId']}{name}: ", "bold").append_text(outcome_text(report))
 
 
 def verdict_line(report: JsonObject) -> str:
     """The whole of it on one line, for a log."""
     facts = "; ".join(words for _, words in facts_of(report))
-    return plain(f"{verdict_head(report).plain}{f'; {facts}' if facts else ''}")
+    return plain(f"{_head(report).plain}{f'; {facts}' if facts else ''}")
 
 
 _WAYS = {"direct": "directly by SMTP", "campaign": "by a campaign"}

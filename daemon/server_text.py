@@ -16,9 +16,10 @@ from daemon.server_step_text import (
     STAGE_WORDS,
     STYLES,
     at_ms,
+    facts_table,
+    outcome_text,
     short_became,
     steps_table,
-    verdict_text,
 )
 from domain.wire import JsonObject
 
@@ -42,7 +43,7 @@ def list_table(lines: Sequence[JsonObject], now_ms: int) -> Table:
     table.add_column("last test", overflow="fold", ratio=6)
     table.add_column("next test", overflow="fold", ratio=3)
     for line in lines:
-        where = f"{line['hostname']}:{line['port']}" if line["hostname"] else line["type"]
+        where = f"{line['hostname']}:{line['port']}" if line["speaksSmtp"] else line["type"]
         table.add_row(
             str(line["serverId"]),
             Text.assemble(plain(line["name"] or "-"), "\n", (plain(where), QUIET)),
@@ -55,12 +56,27 @@ def list_table(lines: Sequence[JsonObject], now_ms: int) -> Table:
 
 def list_summary(lines: Sequence[JsonObject], schedule: JsonObject, now_ms: int) -> str:
     """How many are due, and what happens next."""
-    sending, due = sum(line["isSending"] for line in lines), sum(bool(line["due"]) for line in lines)
+    sending = sum(line["isSending"] for line in lines)
+    due = sum(bool(line["due"]) and not _is_stuck(line) for line in lines)
     under_test, stuck = sum(bool(line["underTest"]) for line in lines), sum(_is_stuck(line) for line in lines)
     parts = [f"{sending} {_plural('server', sending)} {'sends' if sending == 1 else 'send'}", f"{due} due"]
     parts += [f"{under_test} under test"] if under_test else []
     parts += [f"{stuck} can't be tested"] if stuck else []
     return f"{', '.join(parts)}; {_schedule(schedule, now_ms)}"
+
+
+def list_notes(lines: Sequence[JsonObject]) -> list[str]:
+    """Why some can't be tested, each reason once."""
+    stuck: dict[str, list[int]] = {}
+    for line in lines:
+        if _is_stuck(line):
+            stuck.setdefault(line["missing"], []).append(line["serverId"])
+    return [f"note: {_some(ids)} can't be tested: {plain(missing)}" for missing, ids in stuck.items()]
+
+
+def _some(ids: Sequence[int]) -> str:
+    more = f" and {len(ids) - _MOST_UNDER_WAY} more" if len(ids) > _MOST_UNDER_WAY else ""
+    return f"{', '.join(str(one) for one in ids[:_MOST_UNDER_WAY])}{more}"
 
 
 def _schedule(schedule: JsonObject, now_ms: int) -> str:
@@ -87,7 +103,7 @@ def _next(line: JsonObject) -> Text:
     if line["underTest"]:
         return Text("under test now", "yellow")
     if _is_stuck(line):
-        return Text(f"can't be tested: {plain(line['missing'])}", "red")
+        return Text("can't be tested", "red")
     if line["due"]:
         return Text(_DUE.get(line["due"], str(line["due"])), "yellow")
     return Text("not due" if line["isSending"] else "none: it does not send", QUIET)
@@ -147,8 +163,8 @@ def _history(lines: Sequence[JsonObject]) -> RenderableType:
 def _run(run: JsonObject, zone: tzinfo) -> list[RenderableType]:
     stage = STAGE_WORDS.get(run["stage"], run["stage"])
     now = [Text(f"under way: it {stage}", "yellow")] if run["phase"] == "RUNNING" else []
-    when = Text(f"{local(at_ms(run['beganAt']), zone)}  run {run['runId']}", QUIET)
-    return [when, verdict_text(run), *now, steps_table(run["steps"])]
+    when = Text(f"{local(at_ms(run['beganAt']), zone)}  ")
+    return [when.append_text(outcome_text(run)), *now, facts_table(run, run=True), steps_table(run["steps"])]
 
 
 def cycle_live(report: JsonObject, under_way: Sequence[JsonObject], lines: Sequence[JsonObject]) -> RenderableType:
@@ -225,7 +241,8 @@ def _cycle_head(report: JsonObject) -> Text:
         "errors": ("not judged", "magenta"),
         "deactivated": ("switched off", "red"),
     }
-    head = Text(f"cycle {state}: ", "bold").append(f"{report['tested']} of {report['servers']} sending tested")
+    servers, tested = report["servers"], report["tested"]
+    head = Text(f"cycle {state}: ", "bold").append(f"{tested} of {servers} sending {_plural('server', servers)}")
     for name, (word, style) in words.items():
         if counts[name]:
             head.append(", ").append(f"{counts[name]} {word}", style)
