@@ -4,7 +4,7 @@ from daemon.cli_past import console, say_json
 from daemon.clock import SystemClock
 from daemon.opening import open_server_reads
 from daemon.server_report import line_report, listed, listed_report, offset_of, run_report, server_report
-from daemon.server_text import history_text, list_notes, list_summary, list_table
+from daemon.server_text import history_text, list_notes, list_reasons, list_summary, list_table
 from daemon.server_view import HistoryLine, ServerReads
 from daemon.servers import open_server_looks
 from daemon.settings import Settings
@@ -26,7 +26,9 @@ async def show_list(settings: Settings, *, everyone: bool, as_json: bool) -> int
     out, now_ms = console(), SystemClock().now_ms()
     if lines:
         out.print(list_table(lines, now_ms))
-        out.print()
+        reasons = list_reasons(lines)
+        for part in ("", *(("why their last tests were not good", reasons, "") if reasons else ())):
+            out.print(part)
     else:
         hint = "" if everyone else "; --all shows those through which it does not send"
         out.print(f"MailWizz sends through no delivery server{hint}")

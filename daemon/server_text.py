@@ -25,9 +25,9 @@ from domain.wire import JsonObject
 
 _DUE = {
     "never-tested": "due: never tested",
-    "updated": "due: saved in MailWizz since its test",
-    "changed": "due: its configuration is another",
-    "too-old": "due: its test is too old",
+    "updated": "due: saved since",
+    "changed": "due: changed since",
+    "too-old": "due: too old",
 }
 _STATUSES = {"active": "green", "in-use": "green", "inactive": "red", "disabled": "red"}
 _REASON_CHARS = 160  # in a list; a history has all of it
@@ -35,12 +35,12 @@ _MOST_UNDER_WAY = 8
 
 
 def list_table(lines: Sequence[JsonObject], now_ms: int) -> Table:
-    """Many servers, two lines each where the terminal is wide enough."""
+    """Many servers, two lines each where the terminal is wide enough; why a test failed is in `list_reasons`."""
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("id", justify="right", no_wrap=True)
-    table.add_column("server", overflow="fold", ratio=4)
+    table.add_column("server", overflow="fold", ratio=5)
     table.add_column("status", no_wrap=True)
-    table.add_column("last test", overflow="fold", ratio=6)
+    table.add_column("last test", overflow="fold", ratio=4)
     table.add_column("next test", overflow="fold", ratio=3)
     for line in lines:
         where = f"{line['hostname']}:{line['port']}" if line["speaksSmtp"] else line["type"]
@@ -63,6 +63,19 @@ def list_summary(lines: Sequence[JsonObject], schedule: JsonObject, now_ms: int)
     parts += [f"{under_test} under test"] if under_test else []
     parts += [f"{stuck} can't be tested"] if stuck else []
     return f"{', '.join(parts)}; {_schedule(schedule, now_ms)}"
+
+
+def list_reasons(lines: Sequence[JsonObject]) -> Table | None:
+    """Why the last tests of some were not good; None where all were."""
+    bad = [line for line in lines if line["lastTest"] and line["lastTest"]["reason"] and not _is_stuck(line)]
+    if not bad:
+        return None
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, justify="right", min_width=2)
+    grid.add_column(overflow="fold")
+    for line in bad:
+        grid.add_row(str(line["serverId"]), Text(_cut(plain(line["lastTest"]["reason"])), QUIET))
+    return grid
 
 
 def list_notes(lines: Sequence[JsonObject]) -> list[str]:
@@ -95,8 +108,7 @@ def _last(test: JsonObject | None, now_ms: int) -> Text:
     ago = "" if test["at"] is None else f" {span(max(0, now_ms - at_ms(test['at'])) // 1_000)} ago"
     dry = " (dry run)" if test.get("dryRun") else ""
     what = short_became(test) if test["by"] == "robotd" and not test["dryRun"] else ""
-    said = Text.assemble((verdict, STYLES.get(verdict, QUIET)), f"{ago}{dry}", (f", {what}" if what else "", QUIET))
-    return said.append(f"\n{_cut(plain(test['reason']))}", QUIET) if test["reason"] else said
+    return Text.assemble((verdict, STYLES.get(verdict, QUIET)), f"{ago}{dry}", (f"\n{what}" if what else "", QUIET))
 
 
 def _next(line: JsonObject) -> Text:
@@ -106,7 +118,7 @@ def _next(line: JsonObject) -> Text:
         return Text("can't be tested", "red")
     if line["due"]:
         return Text(_DUE.get(line["due"], str(line["due"])), "yellow")
-    return Text("not due" if line["isSending"] else "none: it does not send", QUIET)
+    return Text("not due" if line["isSending"] else "does not send", QUIET)
 
 
 def _is_stuck(line: JsonObject) -> bool:
@@ -180,8 +192,8 @@ def cycle_live(report: JsonObject, under_way: Sequence[JsonObject], lines: Seque
                 str(run["serverId"]), plain(run["name"] or "-"), Text(plain(f"{doing}{again}{trouble}"), QUIET)
             )
         parts += [Text(), grid]
-        if report["running"] > _MOST_UNDER_WAY:
-            parts.append(Text(f"and {report['running'] - _MOST_UNDER_WAY} more", QUIET))
+        more = report["running"] - min(len(under_way), _MOST_UNDER_WAY)
+        parts += [Text(f"and {more} more", QUIET)] if more > 0 else []
     bad = [line for line in lines if line["verdict"] in ("FAILED", "ERROR")]
     return Group(*parts, Text(), _bad(bad[-_MOST_UNDER_WAY:], len(bad))) if bad else Group(*parts)
 
@@ -197,12 +209,14 @@ def cycle_text(report: JsonObject) -> RenderableType:
         parts.append(Text(f"outage: {plain(report['outage'])}; none is switched off", "bold red"))
     for title, name, count in (("failed", "failures", "failed"), ("not judged", "unjudged", "errors")):
         if report[name]:
-            parts += [
-                Text(),
-                Text(title, "bold"),
-                _bad([{**one, "verdict": ""} for one in report[name]], report[count]),
-            ]
+            lines = [{**one, "verdict": "", "reason": _own_reason(one, report)} for one in report[name]]
+            parts += [Text(), Text(title, "bold"), _bad(lines, report[count])]
     return Group(*parts, *_notes(report))
+
+
+def _own_reason(line: JsonObject, report: JsonObject) -> str:
+    """The outage is told once."""
+    return "" if line["reason"] and line["reason"] == report["outage"] else str(line["reason"])
 
 
 def _notes(report: JsonObject) -> Iterator[RenderableType]:
@@ -242,10 +256,12 @@ def _cycle_head(report: JsonObject) -> Text:
         "deactivated": ("switched off", "red"),
     }
     servers, tested = report["servers"], report["tested"]
-    head = Text(f"cycle {state}: ", "bold").append(f"{tested} of {servers} sending {_plural('server', servers)}")
+    head = Text().append(f"cycle {state}, {tested} of {servers} sending {_plural('server', servers)}", "bold")
+    between = ": "
     for name, (word, style) in words.items():
         if counts[name]:
-            head.append(", ").append(f"{counts[name]} {word}", style)
+            head.append(between).append(f"{counts[name]} {word}", style)
+            between = ", "
     return head.append(", dry run") if report["dryRun"] else head
 
 
@@ -257,14 +273,11 @@ def _bar(report: JsonObject) -> ProgressBar:
 def _bad(lines: Sequence[JsonObject], count: int) -> RenderableType:
     grid = _grid()
     for line in lines:
-        what = " ".join(part for part in (line["verdict"] or "", short_became(line)) if part)
-        why = Text(plain(line["reason"]), QUIET)
+        held = "held" if line.get("phase") == "HELD" else ""
+        what = ", ".join(part for part in (line["verdict"] or "", held, short_became(line)) if part)
         style = STYLES.get(line["verdict"], "red" if line["deactivated"] else "yellow")
-        grid.add_row(
-            str(line["serverId"]),
-            plain(line["name"] or "-"),
-            Text(what, style).append("\n" if what else "").append(why),
-        )
+        said = Text().append(what, style).append(": " if what and line["reason"] else "")
+        grid.add_row(str(line["serverId"]), plain(line["name"] or "-"), said.append(plain(line["reason"]), QUIET))
     if count > len(lines):
         grid.add_row("", "", Text(f"and {count - len(lines)} more: --json and robotd servers history have them", QUIET))
     return grid

@@ -26,6 +26,7 @@ from daemon.server_text import (
     cycle_text,
     history_text,
     list_notes,
+    list_reasons,
     list_summary,
     list_table,
 )
@@ -221,13 +222,14 @@ def test_a_list_has_every_server_with_its_last_test_and_the_next(width: int) -> 
     ]
     assert told(list_table(lines, NOW_MS + 60_000), 30)
     shown = told(list_table(lines, NOW_MS + 60_000), width)
-    seen = (
-        "FAILED SUCCESSFUL switched off T5 auth-rejected: 535 due: saved under test now never can't be tested inactive"
-    )
+    seen = "FAILED SUCCESSFUL switched off due: saved since under test now never can't be tested inactive does not send"
     assert [word for word in (*seen.split(), "smtp-7", "smtp-12", "sparkpost-web-api") if word not in shown] == []
     wide = words(list_table(lines, NOW_MS + 60_000), 200)
-    assert holds(wide, "smtp7.sender.test:587", "FAILED 60 s ago, switched off", "SUCCESSFUL 3 h 1 min ago")
-    assert holds(wide, "due: saved in MailWizz since its test", "none: it does not send")
+    assert holds(wide, "smtp7.sender.test:587", "FAILED 60 s ago", "SUCCESSFUL 3 h 1 min ago", "does not send")
+    reasons = list_reasons(lines)
+    assert reasons is not None
+    assert words(reasons, width) == "".join(f"7 {WHY}".split())
+    assert list_reasons(lines[1:]) is None
     assert list_notes(lines) == ["note: 9 can't be tested: direct: no"]
     schedule = {"runningCycle": None, "nextCycleAt": "2025-11-25T09:00:00.000Z"}
     said = "3 servers send, 1 due, 1 under test, 1 can't be tested; the next cycle begins in 20 min"
@@ -300,9 +302,14 @@ def test_a_cycle_is_counted_and_names_who_failed(width: int) -> None:
     cycle = ServerCycle("c", NOW_MS, looked_at=4, left_out=2, busy=1, outage="3 of 4 failed", ended_at_ms=NOW_MS)
     report = cycle_report(cycle, lines)
     shown = words(cycle_text(report), width)
-    assert holds(shown, "cycle over: 4 of 4 sending servers", "1 good", "2 failed", "1 not judged", "1 switched off")
+    assert holds(shown, "cycle over, 4 of 4 sending servers: 1 good", "2 failed", "1 not judged", "1 switched off")
     assert holds(
-        shown, "7smtp-7switched off", "8smtp-8kept: last-active", "9smtp-9", "neither has arrived", "3 of 4 failed"
+        shown,
+        "7smtp-7switched off: T5",
+        "8smtp-8kept: last-active: T5",
+        "9smtp-9",
+        "neither has arrived",
+        "3 of 4 failed",
     )
     assert holds(shown, "2 can't be tested", "1 was under test already")
     assert "\n" not in cycle_line(report)
@@ -319,8 +326,10 @@ def test_a_cycle_under_way_shows_what_is_tested_and_what_was_found() -> None:
     lines = [*(line_of(number, phase="RUNNING", verdict=None) for number in range(20, 40)), held]
     report = cycle_report(ServerCycle("c", NOW_MS, looked_at=21), lines)
     shown = words(cycle_live(report, [run_report(run) for run in runs], [cycle_line_report(line) for line in lines]))
-    assert holds(shown, "cycle under way: 21 of 21 sending servers", "20 under way", "1 held", "talks to it (2. try)")
-    assert holds(shown, "waits for the mail (tried again: mailbox: it is down)", "and 12 more", "smtp-9")
+    assert holds(shown, "cycle under way, 21 of 21 sending servers", "20 under way", "1 held", "talks to it (2. try)")
+    assert holds(
+        shown, "waits for the mail (tried again: mailbox: it is down)", "and 18 more", "smtp-9", "FAILED, held: T5"
+    )
     assert cycle_line_text(cycle_line_report(held)).startswith("9 smtp-9 FAILED, held until all are judged: T5")
 
 
