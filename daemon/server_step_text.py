@@ -87,7 +87,7 @@ def steps_table(steps: Sequence[JsonObject]) -> Table:
     grid.add_column(overflow="fold")
     for step in steps:
         outcome, said = step["outcome"], _said(step)
-        what = Text(STEP_NAMES.get(step["id"], step["id"])).append(": " if said else "")
+        what = Text(STEP_NAMES.get(step["id"], str(step["id"]))).append(": " if said else "")
         what.append(said, "" if outcome in _LOUD else QUIET)
         grid.add_row(step["id"], Text(outcome, STYLES.get(outcome, QUIET)), took(step["ms"]), what)
     return grid

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from daemon.cli_past import console, plain
+from daemon.cli_past import console, plain, warn
 from daemon.server_report import cycle_line_report, cycle_report, is_well, run_report
 from daemon.server_step_text import STAGE_WORDS, step_line, steps_table, verdict_line, verdict_text
 from daemon.server_text import cycle_line, cycle_line_text, cycle_live, cycle_text
@@ -96,17 +96,20 @@ def _waiting(out: Console, *, as_json: bool) -> AbstractContextManager[Live | No
 
 
 async def _looks(look: Callable[[], Awaitable[T]], is_over: Callable[[T], bool]) -> AsyncIterator[T]:
-    """One look after the other until it is over. A database that is away is waited for, once it was there."""
-    loop, seen = asyncio.get_running_loop(), False
+    """One look after the other until it is over. A database that is away is told of once, and waited for."""
+    loop, seen, is_away = asyncio.get_running_loop(), False, False
     while True:
         began_s = loop.time()
         try:
             found = await look()
-        except Unavailable:
+        except Unavailable as error:
             if not seen:
                 raise
+            if not is_away:
+                warn(f"{error}; trying again, the test goes on without us")
+            is_away = True
         else:
-            seen = True
+            seen, is_away = True, False
             yield found
             if is_over(found):
                 return
