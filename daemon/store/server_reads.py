@@ -3,12 +3,17 @@
 from daemon.journal_view import JournalEntry
 from daemon.store.database import Database
 from daemon.store.journal_reads import journal_entries
-from daemon.store.server_tests import ServerTestReads, SqlServerTests, run_of
+from daemon.store.server_tests import LINE, SqlServerTests, line_of, run_of
 from domain.server_cycle import RunLine, ServerCycle
 from domain.server_run import Phase, ServerRun
 from domain.server_store import CYCLE
 
-_MOST = 100_000
+# The newest begin is found in an index alone; of two runs that began together the one with the higher id is read last.
+_NEWEST = (
+    f"SELECT {', '.join(f'run.{name}' for name in LINE.split(', '))} FROM server_test_run AS run JOIN ("  # noqa: S608  column names of ours
+    "SELECT server_id, MAX(began_at_ms) AS at_ms FROM server_test_run GROUP BY server_id) AS newest "
+    "ON newest.server_id = run.server_id AND newest.at_ms = run.began_at_ms ORDER BY run.id"
+)
 _RUNS = "SELECT body, version FROM server_test_run WHERE "
 
 
@@ -17,7 +22,6 @@ class SqlServerReads:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._reads = ServerTestReads(database)
         self._tests = SqlServerTests(database, lambda _write: None)  # what it collected would go nowhere
 
     async def run(self, run_id: str) -> ServerRun | None:
@@ -33,7 +37,7 @@ class SqlServerReads:
 
     async def newest(self) -> dict[int, RunLine]:
         """By server."""
-        return {line.server_id: line for line in await self._reads.newest(_MOST)}
+        return {line.server_id: line for line in map(line_of, await self._database.fetch(_NEWEST))}
 
     async def under_test(self) -> dict[int, str]:
         """By the names of claims."""

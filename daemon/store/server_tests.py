@@ -19,7 +19,7 @@ _COLUMNS = (
     "id, server_id, cycle_id, name, phase, way, verdict, step, reason, deactivated, kept, dry_run, fingerprint, "
     "began_at_ms, judged_at_ms, ended_at_ms, body, version"
 )
-_LINE = "id, server_id, name, phase, way, verdict, step, reason, deactivated, kept, dry_run, began_at_ms, ended_at_ms"
+LINE = "id, server_id, name, phase, way, verdict, step, reason, deactivated, kept, dry_run, began_at_ms, ended_at_ms"
 _HOLE = f"({', '.join('?' * len(_COLUMNS.split(', ')))})"
 _INSERT = f"INSERT INTO server_test_run ({_COLUMNS}) VALUES "  # noqa: S608  column names of ours, no input
 _CHANGING = _COLUMNS.split(", ")[3:-1]
@@ -122,7 +122,7 @@ class SqlServerTests:
 
     async def lines(self, cycle_id: str) -> list[RunLine]:
         """By server."""
-        sql = f"SELECT {_LINE} FROM server_test_run WHERE cycle_id = ? ORDER BY server_id, id"  # noqa: S608  as above
+        sql = f"SELECT {LINE} FROM server_test_run WHERE cycle_id = ? ORDER BY server_id, id"  # noqa: S608  as above
         return [line_of(row) for row in await self._database.fetch(sql, (cycle_id,))]
 
     def add(self, runs: Sequence[ServerRun]) -> None:
@@ -173,7 +173,7 @@ class ServerTestReads:
     async def newest(self, limit: int) -> list[RunLine]:
         """The last run of each server, the newest first."""
         sql = (
-            f"SELECT {_LINE} FROM server_test_run AS run WHERE NOT EXISTS (SELECT 1 FROM server_test_run AS later "  # noqa: S608  as above
+            f"SELECT {LINE} FROM server_test_run AS run WHERE NOT EXISTS (SELECT 1 FROM server_test_run AS later "  # noqa: S608  as above
             "WHERE later.server_id = run.server_id AND (later.began_at_ms > run.began_at_ms "
             "OR (later.began_at_ms = run.began_at_ms AND later.id > run.id))) "
             "ORDER BY began_at_ms DESC, id DESC LIMIT ?"
@@ -183,7 +183,7 @@ class ServerTestReads:
     async def history(self, server_id: int, limit: int) -> list[RunLine]:
         """The runs of one server, the newest first."""
         sql = (
-            f"SELECT {_LINE} FROM server_test_run WHERE server_id = ? "  # noqa: S608  as above
+            f"SELECT {LINE} FROM server_test_run WHERE server_id = ? "  # noqa: S608  as above
             "ORDER BY began_at_ms DESC, id DESC LIMIT ?"
         )
         return [line_of(row) for row in await self._database.fetch(sql, (server_id, limit))]
@@ -201,7 +201,7 @@ class ServerTestReads:
 
 def line_of(row: Row) -> RunLine:
     """A row of a list."""
-    values: dict[str, Any] = dict(zip(_LINE.split(", "), row, strict=True))
+    values: dict[str, Any] = dict(zip(LINE.split(", "), row, strict=True))
     values["run_id"] = values.pop("id")
     values["verdict"] = None if values["verdict"] is None else Verdict(values["verdict"])
     values["deactivated"], values["dry_run"] = bool(values["deactivated"]), bool(values["dry_run"])
