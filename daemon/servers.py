@@ -31,7 +31,6 @@ from daemon.settings_values import SqliteFile, read_database_url
 from daemon.store.mysql import MysqlAddress, MysqlDatabase
 from daemon.store.sqlite import SqliteDatabase
 from domain.delivery_server import DeliveryServer
-from domain.errors import RuleViolation
 from domain.server_run import Way
 from handlers.server_cycles import ServerCycleHandlers
 from handlers.server_parts import ServerParts
@@ -44,41 +43,21 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def open_server_tests(settings: Settings) -> AsyncIterator[ServerParts]:
     """Whom tests of servers ask, as far as the settings name them; closed in reverse. Raises ConfigError."""
+    own = settings.server_tests
     async with AsyncExitStack() as stack:
-        yield (await _open(settings, stack))[0]
-
-
-@asynccontextmanager
-async def open_server_looks(settings: Settings) -> AsyncIterator[ServerLooks]:
-    """MailWizz, to be read alone. Raises ConfigError, RuleViolation where there is none, Unavailable."""
-    async with AsyncExitStack() as stack:
-        parts, database = await _open(settings, stack)
-        if database is None:
-            raise RuleViolation(
-                "there are no tests of servers here: mailwizz.database_url is not set", kind="servers-off"
-            )
-
-        def way_of(server: DeliveryServer) -> tuple[Way | None, str]:
-            return parts.way_of(server, Way.AUTO, dry_run=False)
-
-        yield ServerLooks(SqlMailWizzLooks(database, names_of(settings.mailwizz)), way_of)
-
-
-async def _open(settings: Settings, stack: AsyncExitStack) -> tuple[ServerParts, MailWizzDatabase | None]:
-    own, database = settings.server_tests, None
-    parts = ServerParts(
-        addresses=probe_addresses(settings.mail),
-        campaign_way=campaign_way(own),
-        rules=run_rules(own),
-        consequences=consequences(own),
-        outages=outage_rules(own),
-    )
-    if settings.mailwizz.database_url is not None:
-        database = await stack.enter_async_context(open_mailwizz(settings.mailwizz))
-        parts = _with_mailwizz(parts, database, settings)
-    if mail_is_installed():
-        parts = await _with_mail(parts, settings.mail, stack)
-    return parts, database
+        parts = ServerParts(
+            addresses=probe_addresses(settings.mail),
+            campaign_way=campaign_way(own),
+            rules=run_rules(own),
+            consequences=consequences(own),
+            outages=outage_rules(own),
+        )
+        if settings.mailwizz.database_url is not None:
+            database = await stack.enter_async_context(open_mailwizz(settings.mailwizz))
+            parts = _with_mailwizz(parts, database, settings)
+        if mail_is_installed():
+            parts = await _with_mail(parts, settings.mail, stack)
+        yield parts
 
 
 def server_handlers(settings: Settings, parts: ServerParts) -> tuple[ServerTestHandlers, ServerCycleHandlers]:
@@ -86,6 +65,19 @@ def server_handlers(settings: Settings, parts: ServerParts) -> tuple[ServerTestH
     own = settings.server_tests
     cycles = ServerCycleHandlers(parts, every_ms=round(own.every_s * 1000), max_age_s=own.max_age_s)
     return ServerTestHandlers(parts), cycles
+
+
+@asynccontextmanager
+async def open_server_looks(settings: Settings) -> AsyncIterator[ServerLooks]:
+    """MailWizz, to be read alone. Raises ConfigError, RuleViolation where there is none, Unavailable."""
+    async with open_server_tests(settings) as parts:
+        _ = parts.at_mailwizz
+
+        def way_of(server: DeliveryServer) -> tuple[Way | None, str]:
+            return parts.way_of(server, Way.AUTO, dry_run=False)
+
+        async with open_mailwizz(settings.mailwizz) as database:
+            yield ServerLooks(SqlMailWizzLooks(database, names_of(settings.mailwizz)), way_of)
 
 
 @asynccontextmanager
