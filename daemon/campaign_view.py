@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from daemon.journal_view import JournalEntry
 from domain.campaign import Campaign, Recipient, RecipientState
 from domain.campaign_ports import PaceRow
 
@@ -88,16 +89,6 @@ class LedgerLine:
 
     recipient: Recipient
     ack: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """What one try of a command came to."""
-
-    id: str
-    outcome: str
-    reason: str
-    attempt: int
 
 
 class CampaignReads(Protocol):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from daemon.campaign_command import Sending
+    from daemon.command_sending import Sending
     from daemon.settings import Settings
 
 # Each command imports what it needs when it runs, as in daemon/cli.py.
@@ -234,7 +234,7 @@ def export(
 
 
 def _sending(identity: str | None, call_ref: str | None, wait_s: float | None, *, as_json: bool) -> "Sending":
-    from daemon.campaign_command import Sending  # noqa: PLC0415  see the comment above
+    from daemon.command_sending import Sending  # noqa: PLC0415  see the comment above
 
     return Sending(identity, call_ref, wait_s, as_json)
 

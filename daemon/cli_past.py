@@ -3,7 +3,7 @@
 import json
 import sys
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -97,7 +97,7 @@ def time_of(option: str, text: str, zone: ZoneInfo) -> int:
         raise MessageError(f"{option}: {error}") from None
 
 
-def local(at_ms: int, zone: ZoneInfo) -> str:
+def local(at_ms: int, zone: tzinfo) -> str:
     """A time for people: `2025-11-25 09:40:00 +0100`, always 25 characters."""
     return f"{datetime.fromtimestamp(at_ms // 1_000, zone):%Y-%m-%d %H:%M:%S %z}"
 

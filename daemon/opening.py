@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from daemon.campaign_view import CampaignReads
 from daemon.probe import Probe, unobserved
+from daemon.server_view import ServerReads
 from daemon.settings import Settings
 from daemon.settings_values import SqliteFile
 from daemon.sqs import Sqs, SqsAccess, connect
@@ -20,6 +21,7 @@ from daemon.store.database import Write
 from daemon.store.ids import Ids
 from daemon.store.migrate import migrate, pending
 from daemon.store.mysql import MysqlAddress, MysqlDatabase
+from daemon.store.server_reads import SqlServerReads
 from daemon.store.sqlite import SqliteDatabase
 from daemon.store.status_checks import SqlStatusChecks
 from daemon.store.templates import SqlTemplates
@@ -154,6 +156,13 @@ async def open_campaigns(settings: Settings) -> AsyncIterator[CampaignReads]:
     """The campaigns, to be read alone. Raises Unavailable, and RobotdError where migrations are pending."""
     async with _database_in_use(settings) as database:
         yield SqlCampaignReads(database)
+
+
+@asynccontextmanager
+async def open_server_reads(settings: Settings) -> AsyncIterator[ServerReads]:
+    """Tests of delivery servers, to be read alone. Raises Unavailable, and RobotdError where migrations are pending."""
+    async with _database_in_use(settings) as database:
+        yield SqlServerReads(database)
 
 
 @asynccontextmanager

@@ -7,8 +7,10 @@ from dataclasses import replace
 from daemon.clients.mailwizz import SqlMailWizz
 from daemon.clients.mailwizz_campaigns import SqlTrialCampaigns, TrialOptions
 from daemon.clients.mailwizz_database import MailWizzDatabase, MailWizzNames
+from daemon.clients.mailwizz_looks import SqlMailWizzLooks
 from daemon.clients.mailwizz_password import MailWizzPasswords, PasswordUnreadable
 from daemon.mail_extra import mail_is_installed
+from daemon.server_view import ServerLooks
 from daemon.settings import Settings
 from daemon.settings_servers import (
     MailWizzSettings,
@@ -23,6 +25,7 @@ from daemon.settings_values import SqliteFile, read_database_url
 from daemon.store.mysql import MysqlAddress, MysqlDatabase
 from daemon.store.sqlite import SqliteDatabase
 from domain.delivery_server import DeliveryServer
+from domain.server_run import Way
 from handlers.server_cycles import ServerCycleHandlers
 from handlers.server_parts import ServerParts
 from handlers.server_tests import ServerTestHandlers
@@ -55,6 +58,19 @@ def server_handlers(settings: Settings, parts: ServerParts) -> tuple[ServerTestH
     own = settings.server_tests
     cycles = ServerCycleHandlers(parts, every_ms=round(own.every_s * 1000), max_age_s=own.max_age_s)
     return ServerTestHandlers(parts), cycles
+
+
+@asynccontextmanager
+async def open_server_looks(settings: Settings) -> AsyncIterator[ServerLooks]:
+    """MailWizz, to be read alone. Raises ConfigError, RuleViolation where there is none, Unavailable."""
+    async with open_server_tests(settings) as parts:
+        _ = parts.at_mailwizz
+
+        def way_of(server: DeliveryServer) -> tuple[Way | None, str]:
+            return parts.way_of(server, Way.AUTO, dry_run=False)
+
+        async with open_mailwizz(settings.mailwizz) as database:
+            yield ServerLooks(SqlMailWizzLooks(database, names_of(settings.mailwizz)), way_of)
 
 
 @asynccontextmanager

@@ -4,11 +4,13 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any  # rows carry what the columns hold; the dataclasses give it types
 
-from daemon.campaign_view import Addressee, Audience, JournalEntry, LedgerLine, Listed, Look, Reason
+from daemon.campaign_view import Addressee, Audience, LedgerLine, Listed, Look, Reason
+from daemon.journal_view import JournalEntry
 from daemon.store.campaigns import SqlCampaigns
 from daemon.store.contacts import SqlContacts
 from daemon.store.database import Database, Value, Write
 from daemon.store.ids import Ids
+from daemon.store.journal_reads import journal_entries
 from domain.campaign import Campaign, CampaignStatus, Recipient, RecipientState
 from domain.campaign_ports import PaceRow
 
@@ -42,7 +44,6 @@ _ACKS = (
     "SELECT position, MAX(ack) FROM campaign_message "
     "WHERE campaign_id = ? AND position >= ? AND position <= ? GROUP BY position"
 )
-_ENTRIES = "SELECT id, outcome, reason, attempt FROM journal WHERE message_id = ? AND source = ? ORDER BY at_ms, id"
 # Of whom a campaign that has not begun would make recipients, and who of its recipients is still to come.
 _ON_LIST = ("contact", "w.contact_list_id = ?", "w.id")
 _TO_COME = ("campaign_recipient", "w.campaign_id = ? AND w.state = 'PENDING'", "w.position")
@@ -147,8 +148,7 @@ class SqlCampaignReads:
 
     async def entries(self, source: str, message_id: str) -> list[JournalEntry]:
         """In the order in which they were written."""
-        rows = await self._rows(_ENTRIES, (message_id, source))
-        return [JournalEntry(str(key), str(outcome), str(reason), int(tries)) for key, outcome, reason, tries in rows]
+        return await journal_entries(self._database, source, message_id)
 
     async def _rows(self, sql: str, args: Sequence[Value]) -> Sequence[tuple[Any, ...]]:
         return await self._database.fetch(sql, args)

@@ -19,7 +19,7 @@ _COLUMNS = (
     "id, server_id, cycle_id, name, phase, way, verdict, step, reason, deactivated, kept, dry_run, fingerprint, "
     "began_at_ms, judged_at_ms, ended_at_ms, body, version"
 )
-_LINE = "id, server_id, name, phase, way, verdict, step, reason, deactivated, kept, dry_run, began_at_ms, ended_at_ms"
+LINE = "id, server_id, name, phase, way, verdict, step, reason, deactivated, kept, dry_run, began_at_ms, ended_at_ms"
 _HOLE = f"({', '.join('?' * len(_COLUMNS.split(', ')))})"
 _INSERT = f"INSERT INTO server_test_run ({_COLUMNS}) VALUES "  # noqa: S608  column names of ours, no input
 _CHANGING = _COLUMNS.split(", ")[3:-1]
@@ -58,7 +58,7 @@ class SqlServerTests:
     async def get(self, run_id: str) -> ServerRun | None:
         """By id."""
         rows = await self._database.fetch(f"{_READ}id = ?", (run_id,))
-        return _run_of(rows[0]) if rows else None
+        return run_of(rows[0]) if rows else None
 
     async def holder(self, name: str) -> str | None:
         """By the claim's name."""
@@ -88,7 +88,7 @@ class SqlServerTests:
         """The runs are read first: whatever changes afterwards brings its timer along."""
         rows = await self._database.fetch(f"{_READ}phase IN ('RUNNING', 'JUDGED') ORDER BY id")
         timers = await self._timers("server-test.step")
-        return [run for run in map(_run_of, rows) if run.id not in timers]
+        return [run for run in map(run_of, rows) if run.id not in timers]
 
     async def stray_cycles(self) -> list[str]:
         """As `strays`: to look once more does no harm."""
@@ -118,11 +118,11 @@ class SqlServerTests:
     async def held(self, cycle_id: str) -> list[ServerRun]:
         """In the order in which they were judged."""
         sql = f"{_READ}cycle_id = ? AND phase = 'HELD' ORDER BY judged_at_ms, id"
-        return [_run_of(row) for row in await self._database.fetch(sql, (cycle_id,))]
+        return [run_of(row) for row in await self._database.fetch(sql, (cycle_id,))]
 
     async def lines(self, cycle_id: str) -> list[RunLine]:
         """By server."""
-        sql = f"SELECT {_LINE} FROM server_test_run WHERE cycle_id = ? ORDER BY server_id, id"  # noqa: S608  as above
+        sql = f"SELECT {LINE} FROM server_test_run WHERE cycle_id = ? ORDER BY server_id, id"  # noqa: S608  as above
         return [line_of(row) for row in await self._database.fetch(sql, (cycle_id,))]
 
     def add(self, runs: Sequence[ServerRun]) -> None:
@@ -173,7 +173,7 @@ class ServerTestReads:
     async def newest(self, limit: int) -> list[RunLine]:
         """The last run of each server, the newest first."""
         sql = (
-            f"SELECT {_LINE} FROM server_test_run AS run WHERE NOT EXISTS (SELECT 1 FROM server_test_run AS later "  # noqa: S608  as above
+            f"SELECT {LINE} FROM server_test_run AS run WHERE NOT EXISTS (SELECT 1 FROM server_test_run AS later "  # noqa: S608  as above
             "WHERE later.server_id = run.server_id AND (later.began_at_ms > run.began_at_ms "
             "OR (later.began_at_ms = run.began_at_ms AND later.id > run.id))) "
             "ORDER BY began_at_ms DESC, id DESC LIMIT ?"
@@ -183,7 +183,7 @@ class ServerTestReads:
     async def history(self, server_id: int, limit: int) -> list[RunLine]:
         """The runs of one server, the newest first."""
         sql = (
-            f"SELECT {_LINE} FROM server_test_run WHERE server_id = ? "  # noqa: S608  as above
+            f"SELECT {LINE} FROM server_test_run WHERE server_id = ? "  # noqa: S608  as above
             "ORDER BY began_at_ms DESC, id DESC LIMIT ?"
         )
         return [line_of(row) for row in await self._database.fetch(sql, (server_id, limit))]
@@ -201,7 +201,7 @@ class ServerTestReads:
 
 def line_of(row: Row) -> RunLine:
     """A row of a list."""
-    values: dict[str, Any] = dict(zip(_LINE.split(", "), row, strict=True))
+    values: dict[str, Any] = dict(zip(LINE.split(", "), row, strict=True))
     values["run_id"] = values.pop("id")
     values["verdict"] = None if values["verdict"] is None else Verdict(values["verdict"])
     values["deactivated"], values["dry_run"] = bool(values["deactivated"]), bool(values["dry_run"])
@@ -213,7 +213,8 @@ def _parts(runs: Sequence[ServerRun]) -> Iterator[Sequence[ServerRun]]:
         yield runs[begin : begin + _IN_ONE_STATEMENT]
 
 
-def _run_of(row: Row) -> ServerRun:
+def run_of(row: Row) -> ServerRun:
+    """A row of `body, version`."""
     return _RUN.validate_python({**json.loads(str(row[0])), "version": row[1]})
 
 

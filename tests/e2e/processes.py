@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import secrets
 import select
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,10 +152,47 @@ def daemon(around: Neighbours) -> Iterator[subprocess.Popen[bytes]]:
         yield running
 
 
+def on_a_terminal(around: Neighbours, *arguments: str, until: str = "", columns: str = "80") -> tuple[int, str]:
+    """Run on a terminal, and press Ctrl-C once `until` is to be seen; (exit code, all that was written there)."""
+    ours, theirs = pty.openpty()
+    variables = {name: text for name, text in environment(around.variables).items() if name != "NO_COLOR"}
+    call = [sys.executable, "-m", "daemon", *arguments]
+    seen = b""
+    with subprocess.Popen(  # noqa: S603  our own command
+        call,
+        cwd=around.folder,
+        env={**variables, "TERM": "xterm-256color", "COLUMNS": columns},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as running:
+        os.close(theirs)
+        try:
+            while part := os.read(ours, 65_536):
+                seen += part
+                if until and until.encode() in seen:
+                    running.send_signal(signal.SIGINT)
+                    until = ""
+        except OSError:  # the terminal's other end is gone with the process
+            running.wait(BOUND_S)
+        finally:
+            os.close(ours)
+    return running.returncode, seen.decode()
+
+
 def told(result: subprocess.CompletedProcess[str]) -> Any:
     """The JSON on stdout."""
     assert result.stdout, result.stderr
     return json.loads(result.stdout)
+
+
+def until(look: Callable[[], Any], holds: Callable[[Any], bool]) -> None:
+    """Look again and again: each look is a process, so nothing is busy."""
+    for _ in range(100):
+        if holds(look()):
+            return
+    raise AssertionError(f"not so after 100 looks: {look()}")
 
 
 def all_of(text: str, words: Sequence[str]) -> bool:

@@ -2,17 +2,14 @@
 
 import csv
 import json
-import os
-import pty
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,9 +23,11 @@ from tests.e2e.processes import (
     environment,
     line_with,
     neighbours,
+    on_a_terminal,
     process,
     robotd,
     told,
+    until,
 )
 
 LIST = ("--list", "Spring", "--owner", "user-1")
@@ -79,14 +78,6 @@ def until_sent(around: Neighbours, campaign_id: int, count: int) -> None:
         watching.send_signal(signal.SIGINT)
         watching.communicate(timeout=BOUND_S)
     assert watching.returncode == 0
-
-
-def until(look: Callable[[], Any], holds: Callable[[Any], bool]) -> None:
-    """Look again and again: each look is a process, so nothing is busy."""
-    for _ in range(100):
-        if holds(look()):
-            return
-    raise AssertionError(f"not so after 100 looks: {look()}")
 
 
 @pytest.fixture(scope="module")
@@ -376,35 +367,6 @@ def test_an_export_that_fails_leaves_what_was_there(quiet: Neighbours) -> None:
     assert failed.returncode == 1
     assert (folder / "old.csv").read_text() == "old"
     assert [path.name for path in folder.iterdir() if path.name.endswith(".part")] == []
-
-
-def on_a_terminal(around: Neighbours, *arguments: str, until: str = "", columns: str = "80") -> tuple[int, str]:
-    """Run on a terminal, and press Ctrl-C once `until` is to be seen; (exit code, all that was written there)."""
-    ours, theirs = pty.openpty()
-    variables = {name: text for name, text in environment(around.variables).items() if name != "NO_COLOR"}
-    call = [sys.executable, "-m", "daemon", *arguments]
-    seen = b""
-    with subprocess.Popen(  # noqa: S603  our own command
-        call,
-        cwd=around.folder,
-        env={**variables, "TERM": "xterm-256color", "COLUMNS": columns},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    ) as running:
-        os.close(theirs)
-        try:
-            while part := os.read(ours, 65_536):
-                seen += part
-                if until and until.encode() in seen:
-                    running.send_signal(signal.SIGINT)
-                    until = ""
-        except OSError:  # the terminal's other end is gone with the process
-            running.wait(BOUND_S)
-        finally:
-            os.close(ours)
-    return running.returncode, seen.decode()
 
 
 def test_a_terminal_shows_a_campaign_in_place_until_ctrl_c(tmp_path: Path) -> None:

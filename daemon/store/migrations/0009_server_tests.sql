@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS server_test_run (
     version INTEGER NOT NULL,
     PRIMARY KEY (id),
     UNIQUE (server_id, began_at_ms, id),
+    UNIQUE (server_id, dry_run, verdict, judged_at_ms, id),
     UNIQUE (cycle_id, phase, id),
     UNIQUE (phase, id),
     UNIQUE (judged_at_ms, id),

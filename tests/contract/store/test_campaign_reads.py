@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from daemon.campaign_view import Addressee, JournalEntry, Reason
+from daemon.campaign_view import Addressee, Reason
+from daemon.journal_view import JournalEntry
 from daemon.store.campaign_reads import PAGE, SHOWN, SqlCampaignReads
 from daemon.store.database import Value, Write
 from domain.campaign import CampaignStatus, RecipientState

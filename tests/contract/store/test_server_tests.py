@@ -8,6 +8,7 @@ import pytest
 from daemon.store.database import Write
 from daemon.store.leases import Leases
 from daemon.store.retention import Retention
+from daemon.store.server_reads import SqlServerReads
 from daemon.store.server_tests import ServerTestReads, SqlServerTests
 from domain.errors import Conflict
 from domain.server_cycle import ServerCycle
@@ -217,6 +218,30 @@ async def test_people_read_the_last_run_of_each_server_and_its_history(desk: Des
     desk.store.add_cycle(ServerCycle("cycle-1", 1_000, ended_at_ms=1_000))
     await desk.commit()
     assert [cycle.id for cycle in await reads.cycles(5)] == ["cycle-1"]
+
+
+async def test_the_command_line_reads_runs_claims_and_cycles(desk: Desk) -> None:
+    """The newest run of each server, who is under test by which, a cycle with its lines, who still takes steps."""
+    reads = SqlServerReads(desk.database)
+    old = judged(new_run("run-1", 7), [FAILED], 2_000)
+    await desk.add(old)
+    desk.store.free("run-1")
+    desk.store.add_cycle(ServerCycle("cycle-1", 3_000))
+    await desk.commit()
+    await desk.add(*(new_run(f"run-{number}", number - 1, "cycle-1", at_ms=3_000) for number in (8, 9, 10)))
+    await desk.save(judged(new_run("run-10", 9, "cycle-1", at_ms=3_000), [FAILED], 4_000))
+    assert {key: line.run_id for key, line in (await reads.newest()).items()} == {7: "run-8", 8: "run-9", 9: "run-10"}
+    assert await reads.under_test() == {7: "run-8", 8: "run-9", 9: "run-10"}
+    assert [run.id for run in await reads.runs(7, 10)] == ["run-8", "run-1"]
+    assert (await reads.runs(7, 10))[1].findings == old.findings
+    assert [run.id for run in await reads.runs(7, 1)] == ["run-8"]
+    assert await reads.run("run-1") == replace(old, version=0)
+    assert (await reads.running_cycle(), await reads.next_cycle_ms()) == ("cycle-1", None)
+    assert await reads.cycle("cycle-1") == ServerCycle("cycle-1", 3_000)
+    assert [line.server_id for line in await reads.lines("cycle-1")] == [7, 8, 9]
+    assert [run.id for run in await reads.under_way("cycle-1", 10)] == ["run-8", "run-9"]
+    assert [run.id for run in await reads.under_way("cycle-1", 1)] == ["run-8"]
+    assert await reads.fingerprints() == {7: old.fingerprint, 9: server(9).fingerprint}
 
 
 async def test_old_tests_are_forgotten_and_open_ones_never(desk: Desk) -> None:

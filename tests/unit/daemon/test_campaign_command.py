@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from daemon.campaign_command import Sending, _became, _outcome
-from daemon.campaign_view import JournalEntry
+from daemon.campaign_command import _about
+from daemon.command_sending import Became, Sending, outcome_of, tell
+from daemon.journal_view import JournalEntry
 from daemon.store.campaign_reads import SqlCampaignReads
 from daemon.store.database import Write
 from daemon.store.migrate import migrate
@@ -35,7 +36,11 @@ async def journal(database: SqliteDatabase, *entries: tuple[str, str, str]) -> N
 
 
 async def outcome(database: SqliteDatabase, *before: str) -> JournalEntry | None:
-    return await _outcome(SqlCampaignReads(database), "robotd-cli", "c-1", set(before), 0)
+    return await outcome_of(SqlCampaignReads(database), "robotd-cli", "c-1", set(before), 0)
+
+
+def said(entry: JournalEntry | None, sending: Sending) -> int:
+    return tell(Became("robotd-cli", "c-1", SENT, entry), "campaign.run", sending, _about)
 
 
 async def test_nothing_in_the_journal_is_no_outcome(database: SqliteDatabase) -> None:
@@ -61,10 +66,10 @@ async def test_what_was_done_once_stays_done(database: SqliteDatabase) -> None:
 async def test_tries_that_failed_are_told(database: SqliteDatabase, capsys: pytest.CaptureFixture[str]) -> None:
     """With how many there were and why the last one failed; the exit code says that it is not done."""
     await journal(database, ("1", "retried", "busy"), ("2", "retried", "waha: connect timeout"))
-    assert _became(await outcome(database), SENT, TEXT) == 1
+    assert said(await outcome(database), TEXT) == 1
     tried = "tried so far: 2, the last time: waha: connect timeout"
-    said = f"robotd: not handled within 15 s; {tried}; it stays in robotd-commands until a robotd handles it\n"
-    assert capsys.readouterr() == ("", said)
+    told = f"robotd: not handled within 15 s; {tried}; it stays in robotd-commands until a robotd handles it\n"
+    assert capsys.readouterr() == ("", told)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +86,7 @@ def test_an_outcome_has_one_form_for_programs(
     entry: JournalEntry | None, code: int, told: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One object on stdout with what was sent and what came of it; the exit code agrees with it."""
-    said: list[Any] = []
-    monkeypatch.setattr("daemon.campaign_command.say_json", said.append)
-    assert _became(entry, SENT, Sending(None, None, 15, as_json=True)) == code
-    assert said == [{**SENT, **told}]
+    printed: list[Any] = []
+    monkeypatch.setattr("daemon.command_sending.say_json", printed.append)
+    assert said(entry, Sending(None, None, 15, as_json=True)) == code
+    assert printed == [{**SENT, **told}]
