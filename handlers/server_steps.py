@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from domain.delivery_server import DeliveryServer
 from domain.errors import RuleViolation, Unavailable
+from domain.mail_headers import Headers, check_headers
 from domain.ports import UnitOfWork
-from domain.server_checks import headers_of, probe_mail, sender_check, static_check, subject_of
+from domain.server_checks import probe_mail, static_check, subject_of
 from domain.server_ports import Arrived, FoundMail, TableMail
 from domain.server_rules import CampaignWay
 from domain.server_run import STEPS, ServerRun, Stage, Way, not_ours, seems_ours
@@ -159,11 +160,11 @@ class ServerSteps:
 
     def _of_table(self, run: ServerRun, server: DeliveryServer, mail: TableMail) -> list[Finding]:
         wanted = run.advisory(self.parts.rules)
-        found = [_arrived(None), self._sender(mail.headers, server, run)]
+        found = [_arrived(None), self._sender(mail.headers, server)]
         return found + _unchecked(wanted, "the table of mails holds headers alone")
 
     async def _of_mail(self, run: ServerRun, server: DeliveryServer, mail: FoundMail) -> list[Finding]:
-        found = [_arrived(mail), self._sender(headers_of(mail.raw), server, run)]
+        found = [_arrived(mail), self._sender(mail.raw, server)]
         wanted = run.advisory(self.parts.rules)
         if self.parts.checks is None:
             return found + _unchecked(wanted, "the extra `mail` is not installed")
@@ -173,9 +174,8 @@ class ServerSteps:
             found += [one for one in await self.parts.checks.check(arrived) if one.step in wanted]
         return found
 
-    def _sender(self, headers: Sequence[tuple[str, str]], server: DeliveryServer, run: ServerRun) -> Finding:
-        is_campaign, needs = run.way is Way.CAMPAIGN, self.parts.rules.needs_sender
-        return sender_check(headers, server, by_campaign=is_campaign, needs_sender=needs)
+    def _sender(self, mail: bytes | Headers, server: DeliveryServer) -> Finding:
+        return check_headers(mail, server, sender_required=self.parts.rules.needs_sender)
 
     async def _with_canary(self, run: ServerRun) -> ServerRun:
         """A mail that is not there at once may be lost, or the mailbox is broken: a canary will tell."""
