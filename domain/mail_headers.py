@@ -110,6 +110,19 @@ def topmost_received(mail: bytes | Headers, own_mx: Collection[str]) -> Received
     return None
 
 
+def return_path_of(mail: bytes | Headers) -> str:
+    """The sender on the envelope, as whoever put the mail into the mailbox has noted it; empty where nobody has.
+
+    A note below the topmost Received header came with the mail, and is anybody's.
+    """
+    for name, value in _headers(mail):
+        if name.lower() == "return-path":
+            return value.strip().removeprefix("<").removesuffix(">").strip()
+        if name.lower() == "received":
+            break
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
     """How the headers say one unsubscribes. `uri` is of https where there is one, else of http."""

@@ -122,6 +122,15 @@ async def test_spf_fail(matrix: OpensMatrix, fails: str, verdict: str) -> None:
         assert world.step("T11") == ("FAIL", "not-aligned")
 
 
+async def test_spf_of_a_campaign_is_that_of_mailwizz_s_bounce_server(matrix: OpensMatrix) -> None:
+    """T10 asks for the domain that MailWizz has put on the envelope, not for the one of our own probes."""
+    settings, mail = {**CAMPAIGN, "advisory": True}, {"envelope_from": "bounce@no-spf.test"}
+    async with matrix(settings=settings, mail=mail) as world, world.home.running():
+        await world.add_server(hostname=LOCAL)
+        await world.by_campaign()
+        await world.ends("SUCCESSFUL", "T10", "PASS", "pass")
+
+
 async def test_rewritten_from(matrix: OpensMatrix) -> None:
     """T8 FAIL wrong-address: FAILED, with what stood there in the history."""
     async with matrix() as world, world.home.running():
@@ -240,3 +249,25 @@ async def test_mailbox_down(matrix: OpensMatrix, minutes: int) -> None:
             if_back = ("SUCCESSFUL", "T7", "PASS", "")
             await world.ends(*(if_back if minutes == 5 else ("ERROR", "T7", "ERROR", "unavailable")))
             assert len(world.host.record.of(Seen.DELIVERED, "tested")) == 1
+
+
+async def test_a_bounce_of_a_server_without_a_login(matrix: OpensMatrix, mail_host: Postfix) -> None:
+    """A login that is skipped keeps no mail back: T16 PASS."""
+    async with matrix(postfix=mail_host) as world, world.home.running():
+        await world.add_postfix(mail_host, "starttls", username="", password=None)
+        await world.ask(checks=["T16"])
+        await world.later(MINUTE_MS)
+        await world.ends("SUCCESSFUL", "T16", "PASS", "")
+        assert world.step("T5") == ("SKIP", "no-username")
+
+
+async def test_a_bounce_that_is_refused_at_once(matrix: OpensMatrix, mail_host: Postfix) -> None:
+    """A server that refuses the address while we talk sends no notification: T16 WARN refused, nothing is waited for.
+
+    Also where its certificate was worth a warning before.
+    """
+    mail = {"refusing_address": "nobody@lab.test"}
+    async with matrix(postfix=mail_host, mail=mail) as world, world.home.running():
+        await world.add_postfix(mail_host, "expired")
+        await world.ask(checks=["T16"])
+        await world.ends("SUCCESSFUL", "T16", "WARN", "refused")

@@ -10,6 +10,7 @@ from domain.mail_headers import (
     check_headers,
     headers_of,
     reply_to_of,
+    return_path_of,
     subject_has,
     topmost_received,
     unsubscribe_of,
@@ -179,6 +180,21 @@ def test_pairs_of_headers_are_judged_as_a_mail_is() -> None:
 def test_a_server_without_a_domain_can_be_judged() -> None:
     """A sender that is no address fails everything, and raises nothing."""
     assert check_headers(mail(), server(from_email="nobody"), sender_required=True).outcome is StepOutcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"Return-Path: <back@shop.test>\r\nReceived: by a\r\n\r\n", "back@shop.test"),
+        (b"Delivered-To: x\r\nreturn-path: back@shop.test\r\n\r\n", "back@shop.test"),
+        (b"Return-Path: <>\r\n\r\n", ""),
+        (b"Received: by a\r\nReturn-Path: <back@evil.test>\r\n\r\n", ""),
+        (b"", ""),
+    ],
+)
+def test_the_envelope_s_sender_is_what_our_own_side_has_noted(raw: bytes, expected: str) -> None:
+    """A Return-Path that came with the mail is anybody's."""
+    assert return_path_of(raw) == expected
 
 
 @pytest.mark.parametrize(
