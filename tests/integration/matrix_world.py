@@ -12,9 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from daemon.clients.mail_reader import HttpReader, ReaderOptions
 from daemon.clients.mailwizz_database import MailWizzDatabase, MailWizzNames, Value, Write
 from daemon.store.mysql import MysqlAddress, MysqlDatabase
 from daemon.store.sqlite import SqliteDatabase
+from domain.server_ports import FoundMail
+from domain.server_test import StepOutcome
 from localstack.clock import ManualClock
 from localstack.dns import DnsServer
 from localstack.mail_host import MailHost, MailLogin, SmtpAccount
@@ -112,10 +117,19 @@ class MatrixWorld(AskedWorld):
         (found,) = [one for one in self.last()["steps"] if one["id"] == step]
         return found["outcome"], found["kind"]
 
-    async def ends(self, verdict: str, step: str, outcome: str, kind: str, *, is_off: bool | None = None) -> None:
+    async def ends(
+        self,
+        verdict: str,
+        step: str,
+        outcome: str,
+        kind: str,
+        *,
+        is_off: bool | None = None,
+        left: Mapping[str, object] | None = None,
+    ) -> None:
         """The last test of server 7: what was told, what MailWizz has, what robotd's own row says; nothing is left.
 
-        `is_off`: whether it is switched off, by default if it failed.
+        `is_off`: whether it is switched off, by default if it failed. `left`: what may be left, by default nothing.
         """
         told = self.last()
         assert (told["verdict"], self.step(step)) == (verdict, (outcome, kind)), told
@@ -133,17 +147,17 @@ class MatrixWorld(AskedWorld):
             assert (line[1] is None) == (verdict == "SUCCESSFUL")
             assert line[1] is None or str(line[1]).startswith(f"{step} {kind}: ")
         await self.has_run(verdict, step if verdict == "FAILED" else "", is_off=is_off)
-        await self.is_tidy()
+        await self.is_tidy(left)
 
     async def has_run(self, verdict: str, step: str, *, is_off: bool) -> None:
         """Robotd's own row of the only run of server 7."""
         rows = await self.rows("SELECT phase, verdict, step, deactivated FROM server_test_run WHERE server_id = 7")
         assert rows == [("ENDED", verdict, step, int(is_off))]
 
-    async def is_tidy(self) -> None:
+    async def is_tidy(self, left: Mapping[str, object] | None = None) -> None:
         """No claim, no timer, no message is left, and no password of a server stands in robotd's rows."""
         assert await self.claims() == []
-        assert await self.home.leftovers() == {}
+        assert await self.home.leftovers() == (left or {})
         bodies = await self.rows("SELECT body FROM server_test_run")
         assert not any(self.account.password in str(row[0]) for row in bodies)
 
@@ -157,6 +171,14 @@ class MatrixWorld(AskedWorld):
         """Send what is pending; what came back to the bounce box is taken in."""
         await self.wizz.run_cron()
         await self.wizz.read_bounces([Bounce(token, NOBODY) for token in self.returned()])
+
+    async def read(self, raw: bytes) -> None:
+        """What an external reader of the mailbox does with a mail: opens, clicks, unsubscribes."""
+        host = self.wizz.url.partition("://")[2]
+        found = FoundMail("INBOX", is_junk=False, raw=raw)
+        async with httpx.AsyncHTTPTransport() as transport:
+            done = await HttpReader(transport, ReaderOptions((host,))).interact(found)
+        assert done.outcome is StepOutcome.PASS
 
     def returned(self) -> Sequence[str]:
         """The tokens of the mails that came back."""
