@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from daemon.store.mysql import MysqlAddress
+from handlers import server_steps
 from tests.integration.matrix_world import OpensMatrix, matrix_world
 from tests.integration.sending import Opens, Place, opens_at
 from tests.mariadb import MariaDb
@@ -78,6 +79,12 @@ def mailwizz_place(mariadb: MariaDb) -> Iterator[MysqlAddress]:
 def matrix(database_place: Place, mailwizz_place: MysqlAddress, tmp_path: Path) -> OpensMatrix:
     """Opens a world of real parts for tests of delivery servers."""
     return partial(matrix_world, database_place, mailwizz_place, tmp_path)
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mail that is late is looked for as often as ever, but for less of the tests' time at each look."""
+    monkeypatch.setattr(server_steps, "_LOOK_S", 0.05)
 
 
 @pytest.fixture

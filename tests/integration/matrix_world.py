@@ -4,11 +4,12 @@ The daemon builds its own clients from settings: MailWizz's tables in a real dat
 connections, names from a real name server. Only the business clock is turned by hand; MailWizz has its database's.
 """
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from localstack.mailwizz import Bounce, MailWizzSimulator
 from localstack.mailwizz_tables import MAILBOX, PROCEDURE, create_tables
 from tests import mails
 from tests.conftest import AnyDatabase
-from tests.integration.server_world import MINUTE_MS, AskedWorld
+from tests.integration.server_world import MINUTE_MS, SECOND_MS, AskedWorld
 from tests.mail_host import NAME
 from tests.mail_host import MailHost as Postfix
 from tests.mail_host_files import DOMAIN
@@ -38,6 +39,7 @@ HOST = f"smtp.{mails.DOMAIN}"
 LOCAL = "127.0.0.1"  # for MailWizz, which asks the system for names
 PROBE, READER, NOBODY = "probe@box.test", "reader@box.test", "nobody@box.test"
 BOUNCE = f"bounce@{mails.DOMAIN}"
+CYCLE = "server.cycle-tested"
 LIST, CUSTOMER, GROUP = 12, 1, 2
 CAMPAIGN = {
     "campaign_list_id": LIST,
@@ -86,7 +88,7 @@ class MatrixWorld(AskedWorld):
 
     async def ago(self, seconds: int) -> str:
         """That moment, as MailWizz's database spells it."""
-        asks = MailWizzDatabase(self.tables)
+        asks = MailWizzDatabase(self.tables, time_zone=self.home.settings.mailwizz.time_zone)
         ((moment,),) = await asks.fetch(f"SELECT {asks.before(asks.now)}", (seconds,))
         return str(moment)
 
@@ -167,6 +169,23 @@ class MatrixWorld(AskedWorld):
         await self.cron()
         await self.later(MINUTE_MS)
 
+    async def run_cycle(self) -> list[int]:
+        """Ask for a cycle, and return once it is told: how many servers were tested, and how many have failed.
+
+        A test that would begin in the second of the last one waits for MailWizz's clock, which is the system's.
+        """
+        before = len(self.told(CYCLE))
+        await self.cycle()
+        async with asyncio.timeout(20):
+            while len(self.told(CYCLE)) == before:
+                await self.later(SECOND_MS)
+        told = self.last(CYCLE)
+        return [told["tested"], told["failed"]]
+
+    def mails_to(self, address: str) -> list[bytes]:
+        """What lies in the mailbox for this address."""
+        return [one.raw for one in self.host.mailbox.mails() if f"To: {address}".encode() in one.raw]
+
     async def cron(self) -> None:
         """Send what is pending; what came back to the bounce box is taken in."""
         await self.wizz.run_cron()
@@ -201,7 +220,7 @@ async def matrix_world(  # noqa: PLR0913  each overrides one section of the sett
     """All of it but the daemon. With `postfix` mail goes to and comes from the real mail host."""
     clock = ManualClock(time.time_ns() // 1_000_000)  # the system's: certificates and IMAP's dates go by it
     async with AsyncExitStack() as stack:
-        database = await _opened(tables, stack)
+        database = await _opened(tables, (mailwizz or {}).get("time_zone", "+00:00"), stack)
         await create_tables(database, MailWizzNames())
         login = MailLogin("probe", secrets.token_hex(12))
         host = await stack.enter_async_context(MailHost(clock, login=login, hostname=mails.OWN_MX, refusing=(NOBODY,)))
@@ -232,9 +251,12 @@ async def matrix_world(  # noqa: PLR0913  each overrides one section of the sett
         yield MatrixWorld(home, wizz, database, host, dns, tested, smtp)
 
 
-async def _opened(place: Place, stack: AsyncExitStack) -> AnyDatabase:
+async def _opened(place: Place, time_zone: str, stack: AsyncExitStack) -> AnyDatabase:
+    """As MailWizz itself has it: a session of the zone that it writes in."""
     database: AnyDatabase = (
-        await SqliteDatabase.open(place) if isinstance(place, Path) else await MysqlDatabase.open(place)
+        await SqliteDatabase.open(place)
+        if isinstance(place, Path)
+        else await MysqlDatabase.open(replace(place, time_zone=time_zone))
     )
     stack.push_async_callback(database.close)
     return database

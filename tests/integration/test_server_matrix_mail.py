@@ -5,7 +5,6 @@ Each case names its step, outcome, kind and verdict, and what MailWizz and robot
 
 import pytest
 
-from handlers import server_steps
 from localstack.mail_dkim import Signer
 from localstack.mail_host import Seen, Treatment
 from localstack.tcp_proxy import TcpProxy
@@ -17,12 +16,6 @@ from tests.mail_host import MailHost as Postfix
 CHECKS = ["T9", "T10", "T11", "T12", "T13"]
 SIGNED = {"signer": Signer(mails.DOMAIN, mails.SELECTOR, mails.key_pem())}
 AGREES = f"{mails.AUTHSERV_ID}; dkim=pass header.d={mails.DOMAIN}; spf=pass smtp.mailfrom={mails.DOMAIN}; dmarc=pass"
-
-
-@pytest.fixture
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mail that never comes is looked for as often as ever, but for less of the tests' time at each look."""
-    monkeypatch.setattr(server_steps, "_LOOK_S", 0.05)
 
 
 async def test_a_mail_that_is_all_right_passes_every_check(matrix: OpensMatrix) -> None:

@@ -14,37 +14,18 @@ import pytest
 
 from daemon.store.database import Write
 from daemon.store.mysql import MysqlAddress
-from handlers import server_steps
 from localstack.mail_host import Seen, Treatment
-from tests.integration.matrix_world import CAMPAIGN, GROUP, LOCAL, READER, MatrixWorld, OpensMatrix, matrix_world
+from tests.integration.matrix_world import CAMPAIGN, CYCLE, GROUP, LOCAL, READER, OpensMatrix, matrix_world
 from tests.integration.server_world import DEAD_LETTERS, HOUR_MS, MINUTE_MS, ROBOT, SECOND_MS
 from tests.mariadb import MariaDb
 from tests.world import command
 
-CYCLE = "server.cycle-tested"
 LATE = Treatment(late_ms=30 * SECOND_MS)
 WRONG = secrets.token_hex(8)
 MOVED = "UPDATE mw_delivery_server SET hostname = '127.0.0.1'"
 
 
-@pytest.fixture(autouse=True)
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mail that is late is looked for as often as ever, but for less of the tests' time at each look."""
-    monkeypatch.setattr(server_steps, "_LOOK_S", 0.05)
-
-
-async def cycle(world: MatrixWorld, **data: object) -> list[int]:
-    """Ask for a cycle, and return once it is told: how many servers were tested, and how many have failed.
-
-    A test that would begin in the second of the last one waits for MailWizz's clock, which is the system's.
-    """
-    before = len(world.told(CYCLE))
-    await world.cycle(**data)
-    async with asyncio.timeout(20):
-        while len(world.told(CYCLE)) == before:
-            await world.later(SECOND_MS)
-    told = world.last(CYCLE)
-    return [told["tested"], told["failed"]]
+pytestmark = pytest.mark.usefixtures("quick_looks")
 
 
 async def test_other_server_id_in_the_log(matrix: OpensMatrix) -> None:
@@ -105,7 +86,7 @@ async def test_by_the_table_of_mails(matrix: OpensMatrix) -> None:
         await world.add_server(hostname=LOCAL)
         await world.by_campaign()
         assert world.told() == []
-        (raw,) = [one.raw for one in world.host.mailbox.mails() if f"To: {READER}".encode() in one.raw]
+        (raw,) = world.mails_to(READER)
         await world.wizz.records.store_mail(raw)
         await world.read(raw)
         await world.later(2 * MINUTE_MS)
@@ -205,7 +186,7 @@ async def test_config_changed_mid_run(matrix: OpensMatrix, how: str) -> None:
         await world.ends("FAILED", "T7", "FAIL", "lost", is_off=False)
         assert (world.last()["kept"], world.last()["deactivationSkipped"]) == ("changed", True)
         world.smtp.treatment = Treatment()
-        assert await cycle(world) == [1, 0]
+        assert await world.run_cycle() == [1, 0]
 
 
 async def test_config_changed_before_the_probe(matrix: OpensMatrix) -> None:
@@ -223,12 +204,12 @@ async def test_same_second_tie(matrix: OpensMatrix) -> None:
     """An update in the second in which a test began may be newer than it: one test more (bug 4)."""
     async with matrix() as world, world.home.running():
         await world.add_server()
-        assert await cycle(world) == [1, 0]
-        assert await cycle(world) == [0, 0]
+        assert await world.run_cycle() == [1, 0]
+        assert await world.run_cycle() == [0, 0]
         await world.write(
             "UPDATE mw_delivery_server SET last_updated = (SELECT MAX(test_insert_date) FROM mw_delivery_servers_tests)"
         )
-        assert await cycle(world) == [1, 0]
+        assert await world.run_cycle() == [1, 0]
         starts = await world.fetch("SELECT DISTINCT test_insert_date FROM mw_delivery_servers_tests")
         assert len(starts) == 2
         await world.is_tidy()
@@ -243,26 +224,23 @@ async def test_0530_session_of_a_mailwizz_that_writes_utc(matrix: OpensMatrix, m
     try:
         async with matrix() as world, world.home.running():
             await world.add_server()
-            assert await cycle(world) == [1, 0]
-            assert await cycle(world) == [0, 0]
+            assert await world.run_cycle() == [1, 0]
+            assert await world.run_cycle() == [0, 0]
             await world.write("UPDATE mw_delivery_server SET last_updated = UTC_TIMESTAMP()")
-            assert await cycle(world) == [1, 0]
+            assert await world.run_cycle() == [1, 0]
             assert await world.history() == ["SUCCESSFUL", "SUCCESSFUL"]
     finally:
         mariadb.execute("SET GLOBAL time_zone = '+00:00'")
 
 
-async def test_0530_session_of_a_mailwizz_that_writes_its_own_time(
-    database_place: Path, mailwizz_place: MysqlAddress, tmp_path: Path
-) -> None:
+async def test_0530_session_of_a_mailwizz_that_writes_its_own_time(matrix: OpensMatrix) -> None:
     """MailWizz writes +05:30 and the setting says so: an update is seen, and what we write is of the same time."""
-    tables, zone = replace(mailwizz_place, time_zone="+05:30"), {"time_zone": "+05:30"}
-    async with matrix_world(database_place, tables, tmp_path, mailwizz=zone) as world, world.home.running():
+    async with matrix(mailwizz={"time_zone": "+05:30"}) as world, world.home.running():
         await world.add_server()
-        assert await cycle(world) == [1, 0]
-        assert await cycle(world) == [0, 0]
-        await world.write("UPDATE mw_delivery_server SET last_updated = NOW(), password = 'wrong'")
-        assert await cycle(world) == [1, 1]
+        assert await world.run_cycle() == [1, 0]
+        assert await world.run_cycle() == [0, 0]
+        await world.write("UPDATE mw_delivery_server SET last_updated = NOW(), password = 'x'")
+        assert await world.run_cycle() == [1, 1]
         ((ahead,),) = await world.fetch(
             "SELECT TIMESTAMPDIFF(MINUTE, UTC_TIMESTAMP(), last_updated) FROM mw_delivery_server"
         )
@@ -285,7 +263,7 @@ async def test_in_use_row(matrix: OpensMatrix) -> None:
     """`in-use` is sending, too: a cycle tests it and switches it off (bug 7)."""
     async with matrix() as world, world.home.running():
         await world.add_server(status="in-use", password=WRONG)
-        assert await cycle(world) == [1, 1]
+        assert await world.run_cycle() == [1, 1]
         assert (await world.history(), await world.status()) == (["FAILED"], "inactive")
         await world.has_run("FAILED", "T5", is_off=True)
         await world.is_tidy()
@@ -306,7 +284,7 @@ async def test_10_servers_failing_at_once(matrix: OpensMatrix) -> None:
     async with matrix() as world, world.home.running():
         for number in range(1, 11):
             await world.add_server(number, password=WRONG)
-        assert await cycle(world) == [10, 0]
+        assert await world.run_cycle() == [10, 0]
         told = world.last(CYCLE)
         assert (told["errors"], told["deactivated"]) == (10, 0)
         assert told["outage"].startswith("10 of 10 servers failed at T5")
@@ -402,11 +380,11 @@ async def test_a_cycle_judges_each_for_itself(matrix: OpensMatrix) -> None:
     async with matrix() as world, world.home.running():
         for number in range(1, 5):
             await world.add_server(number, password=WRONG if number == 3 else world.account.password)
-        assert await cycle(world) == [4, 1]
+        assert await world.run_cycle() == [4, 1]
         statuses = await world.fetch("SELECT server_id, status FROM mw_delivery_server ORDER BY server_id")
         assert statuses == [(1, "active"), (2, "active"), (3, "inactive"), (4, "active")]
-        assert await cycle(world) == [0, 0]
+        assert await world.run_cycle() == [0, 0]
         await world.write("UPDATE mw_delivery_servers_tests SET test_insert_date = test_insert_date - INTERVAL 25 HOUR")
         await world.write("UPDATE mw_delivery_server SET last_updated = last_updated - INTERVAL 50 HOUR")
         await world.later(HOUR_MS)
-        assert await cycle(world) == [3, 0]
+        assert await world.run_cycle() == [3, 0]

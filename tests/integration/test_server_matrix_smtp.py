@@ -3,11 +3,16 @@
 Each case names its step, outcome, kind and verdict, and what MailWizz and robotd have of it afterwards.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
-from daemon import servers
+from daemon.clients.smtp_probe import AioSmtpProbe
+from daemon.servers import open_server_tests
+from daemon.settings import Settings
+from handlers.server_parts import ServerParts
 from localstack.dns import DnsFault
 from localstack.mail_host import Seen, SmtpFaultKind, Stage
 from tests.integration.matrix_world import HOST, OpensMatrix
@@ -65,16 +70,24 @@ async def test_closed_port_while_our_own_network_is_gone(matrix: OpensMatrix) ->
         await world.ends("ERROR", "T3", "ERROR", "no-network")
 
 
-async def test_silent_banner(matrix: OpensMatrix, monkeypatch: pytest.MonkeyPatch) -> None:
-    """T3 FAIL timeout after two tries, each as long as the row says (and here no longer): FAILED."""
-    options = servers._smtp_options
-    monkeypatch.setattr(servers, "_smtp_options", lambda mail: replace(options(mail), shortest_s=1.0))
-    async with matrix() as world, world.home.running():
-        await world.add_server(timeout=1)
+@asynccontextmanager
+async def impatient(settings: Settings) -> AsyncIterator[ServerParts]:
+    """The real parts, but a row may say that a second is enough."""
+    async with open_server_tests(settings) as parts:
+        assert isinstance(parts.probe, AioSmtpProbe)
+        yield replace(parts, probe=AioSmtpProbe(replace(parts.probe._options, shortest_s=1.0)))
+
+
+async def test_silent_banner(matrix: OpensMatrix) -> None:
+    """T3 FAIL timeout after two tries, each as long as the row says: FAILED."""
+    async with matrix() as world:
+        world.home.open_servers = impatient
         world.smtp.faults.silent(Stage.CONNECT)
-        await world.ask()
-        await world.later(6 * SECOND_MS)
-        await world.ends("FAILED", "T3", "FAIL", "timeout")
+        await world.add_server(timeout=1)
+        async with world.home.running():
+            await world.ask()
+            await world.later(6 * SECOND_MS)
+            await world.ends("FAILED", "T3", "FAIL", "timeout")
 
 
 @pytest.mark.parametrize(("times", "verdict", "kind"), [(1, "SUCCESSFUL", ""), (None, "FAILED", "banner-421")])
