@@ -333,7 +333,7 @@ async def test_duplicate_sqs_delivery(matrix: OpensMatrix) -> None:
 ENCRYPTED = base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-@pytest.mark.parametrize("key", [None, secrets.token_hex(16)])
+@pytest.mark.parametrize("key", [None, secrets.token_hex(16)], ids=["no key", "wrong key"])
 async def test_password_that_can_t_be_read(matrix: OpensMatrix, key: str | None) -> None:
     """Without the key, or with a wrong one: T1 SKIP no-path, and ERROR, never the server's FAIL."""
     async with matrix(mailwizz={"password_key": key} if key else {}) as world, world.home.running():
