@@ -53,26 +53,32 @@ def subject_has(mail: bytes | Headers, token: str) -> bool:
 
 def reply_to_of(server: DeliveryServer) -> str:
     """What a probe through this server shall have as Reply-To: its own address for that where it is forced."""
-    return server.reply_to_email if server.reply_to_email and server.force_reply_to == "always" else server.from_email
+    own = server.reply_to_email.strip()
+    return own if own and _is_always(server.force_reply_to) else server.from_email
 
 
 def check_headers(mail: bytes | Headers, server: DeliveryServer, *, sender_required: bool) -> Finding:
-    """T8: From and Reply-To are the server's sender, and are called by its domain, that's first label, or from_name.
+    """T8: From and Reply-To are the server's sender, and are called by its domain or that's first label.
 
-    A test sends as `from_email`, so whatever `force_from` says From is that. Reply-To is `reply_to_email` where the
-    server forces that always, and may be it where MailWizz forces it for want of a signing domain. Sender has to be
-    there, and right, only if it is required.
+    A test sends as `from_email`, so whatever `force_from` says From is that; `from_name` is a right name too unless
+    nothing forces it. Reply-To is `reply_to_email` where the server forces that always, and may be it where MailWizz
+    forces it for want of a signing domain. Sender has to be there, and right, only if it is required: else one that
+    is another's is a WARN.
     """
     headers = _headers(mail)
     wanted = {"From": {server.from_email}, "Reply-To": _reply_tos(server)}
     if sender_required:
         wanted["Sender"] = {server.from_email}
-    names = {server.from_domain, server.from_domain.partition(".")[0], server.from_name.strip()} - {""}
+    names = _names(server)
     faults = [fault for name, addresses in wanted.items() if (fault := _fault(headers, name, addresses, names))]
-    if not faults:
-        return Finding(StepId.HEADERS, StepOutcome.PASS, detail=f"{', '.join(wanted)} as expected")
-    details = "; ".join(detail for _, detail in faults)
-    return Finding(StepId.HEADERS, StepOutcome.FAIL, faults[0][0], details)
+    if faults:
+        return _differs(StepOutcome.FAIL, faults)
+    odd = None
+    if not sender_required and values_of(headers, "Sender"):
+        odd = _fault(headers, "Sender", {server.from_email}, names)
+    if odd is not None:
+        return _differs(StepOutcome.WARN, [odd])
+    return Finding(StepId.HEADERS, StepOutcome.PASS, detail=f"{', '.join(wanted)} as expected")
 
 
 def author_domain(headers: Headers) -> str | None:
@@ -102,6 +108,19 @@ def topmost_received(mail: bytes | Headers, own_mx: Collection[str]) -> Received
         if name.lower() == "received" and (received := _received(value, position)) is not None and received.by in own:
             return received
     return None
+
+
+def return_path_of(mail: bytes | Headers) -> str:
+    """The sender on the envelope, as whoever put the mail into the mailbox has noted it; empty where nobody has.
+
+    A note below the topmost Received header came with the mail, and is anybody's.
+    """
+    for name, value in _headers(mail):
+        if name.lower() == "return-path":
+            return value.strip().removeprefix("<").removesuffix(">").strip()
+        if name.lower() == "received":
+            break
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +176,29 @@ def _decoded(value: str) -> str:
         return value
 
 
+def _is_always(forced: str) -> bool:
+    return forced.strip().lower() == "always"
+
+
+def _is_never(forced: str) -> bool:
+    return forced.strip().lower() == "never"
+
+
+def _names(server: DeliveryServer) -> set[str]:
+    forced = "" if _is_never(server.force_from) else server.from_name.strip()
+    return {server.from_domain, server.from_domain.partition(".")[0], forced} - {""}
+
+
 def _reply_tos(server: DeliveryServer) -> set[str]:
-    if not server.reply_to_email or server.force_reply_to == "never":
+    if not server.reply_to_email.strip() or _is_never(server.force_reply_to):
         return {server.from_email}
-    return {server.reply_to_email} if server.force_reply_to == "always" else {server.from_email, server.reply_to_email}
+    if _is_always(server.force_reply_to):
+        return {server.reply_to_email}
+    return {server.from_email, server.reply_to_email}
+
+
+def _differs(outcome: StepOutcome, faults: Sequence[tuple[str, str]]) -> Finding:
+    return Finding(StepId.HEADERS, outcome, faults[0][0], "; ".join(detail for _, detail in faults))
 
 
 def _fault(headers: Headers, name: str, addresses: Collection[str], names: Collection[str]) -> tuple[str, str] | None:

@@ -21,8 +21,8 @@ class LastTest:
 class Candidate:
     """A server that MailWizz sends through, and why a test is due: `reason` is empty where none is.
 
-    Reasons, first that holds: `never-tested`, `updated` (test start <= last_updated), `too-old`. Whether the
-    configuration changed is for the caller to see, who has the fingerprints.
+    Reasons, first that holds: `never-tested`, `updated` (test start <= last_updated), `too-old`, `failed` (and
+    was left on). Whether the configuration changed is for the caller to see, who has the fingerprints.
     """
 
     server: DeliveryServer

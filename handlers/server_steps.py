@@ -10,11 +10,12 @@ from typing import TypeVar
 
 from domain.delivery_server import DeliveryServer
 from domain.errors import RuleViolation, Unavailable
+from domain.mail_headers import Headers, check_headers, return_path_of
 from domain.ports import UnitOfWork
-from domain.server_checks import headers_of, probe_mail, sender_check, static_check, subject_of
+from domain.server_checks import probe_mail, static_check, subject_of
 from domain.server_ports import Arrived, FoundMail, TableMail
 from domain.server_rules import CampaignWay
-from domain.server_run import STEPS, ServerRun, Stage, Way, not_ours, seems_ours
+from domain.server_run import STEPS, ServerRun, Stage, Way, not_ours, seems_ours, worst
 from domain.server_store import list_claim
 from domain.server_test import ADVISORY, Finding, StepId, StepOutcome
 from handlers.server_parts import ServerParts
@@ -165,23 +166,23 @@ class ServerSteps:
 
     def _of_table(self, run: ServerRun, server: DeliveryServer, mail: TableMail) -> list[Finding]:
         wanted = run.advisory(self.parts.rules)
-        found = [_arrived(None), self._sender(mail.headers, server, run)]
+        found = [_arrived(None), self._sender(mail.headers, server)]
         return found + _unchecked(wanted, "the table of mails holds headers alone")
 
     async def _of_mail(self, run: ServerRun, server: DeliveryServer, mail: FoundMail) -> list[Finding]:
-        found = [_arrived(mail), self._sender(headers_of(mail.raw), server, run)]
+        found = [_arrived(mail), self._sender(mail.raw, server)]
         wanted = run.advisory(self.parts.rules)
         if self.parts.checks is None:
             return found + _unchecked(wanted, "the extra `mail` is not installed")
         if wanted:
-            envelope_from = "" if self.parts.addresses is None else self.parts.addresses.envelope_from
-            arrived = Arrived(mail, server, envelope_from, by_campaign=run.way is Way.CAMPAIGN)
+            by_campaign = run.way is Way.CAMPAIGN  # then the envelope is MailWizz's: its bounce server's address
+            sender = return_path_of(mail.raw) if by_campaign else _known(self.parts.addresses).envelope_from
+            arrived = Arrived(mail, server, sender, by_campaign)
             found += [one for one in await self.parts.checks.check(arrived) if one.step in wanted]
         return found
 
-    def _sender(self, headers: Sequence[tuple[str, str]], server: DeliveryServer, run: ServerRun) -> Finding:
-        is_campaign, needs = run.way is Way.CAMPAIGN, self.parts.rules.needs_sender
-        return sender_check(headers, server, by_campaign=is_campaign, needs_sender=needs)
+    def _sender(self, mail: bytes | Headers, server: DeliveryServer) -> Finding:
+        return check_headers(mail, server, sender_required=self.parts.rules.needs_sender)
 
     async def _with_canary(self, run: ServerRun) -> ServerRun:
         """A mail that is not there at once may be lost, or the mailbox is broken: a canary will tell."""
@@ -247,8 +248,8 @@ class ServerSteps:
                 return run.reloaded(uow.present_ms, rules)
             mail = probe_mail(server, run.bounce_token, addresses.refusing, addresses.envelope_from)
             found = await _known(self.parts.probe).deliver(server, self.parts.password_of(server), mail)
-            bad = next((one for one in _whole(found) if one.outcome is not StepOutcome.PASS), None)
-            if bad is not None and bad.outcome is not StepOutcome.WARN:
+            bad = worst(_whole(found), {one.step for one in found} | {StepId.SEND})
+            if bad is not None:
                 refused = Finding(StepId.BOUNCE, StepOutcome.WARN, "refused", f"it was not accepted: {bad.detail}")
                 return run.after([refused], uow.present_ms, rules)
             run = replace(run, is_bounce_sent=True)

@@ -32,6 +32,13 @@ def _key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
+def key_pem() -> bytes:
+    """The run's key, for whoever signs."""
+    return _key().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+
+
 def key_record() -> str:
     """The TXT record of the run's key, cut into pieces as DNS wants it."""
     public = _key().public_key()
@@ -111,12 +118,9 @@ class Mail:
         return "".join(f"{name}: {value}\r\n" for name, value in noted).encode() + raw
 
     def _signature(self, raw: bytes, domain: str) -> bytes:
-        pem = _key().private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        )
         there = {line.partition(b":")[0].lower() for line in raw.partition(b"\r\n\r\n")[0].split(b"\r\n")}
         names = [name.encode() for name in self.signs if name.encode() in there]
-        signature: bytes = dkim.sign(raw, SELECTOR.encode(), domain.encode(), pem, include_headers=names)
+        signature: bytes = dkim.sign(raw, SELECTOR.encode(), domain.encode(), key_pem(), include_headers=names)
         return signature
 
 

@@ -128,7 +128,9 @@ class MemoryMailWizz:
         if last.started <= one.last_updated:
             return "updated"
         started = datetime.strptime(last.started, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-        return "too-old" if self.clock.now_ms() / 1000 - started.timestamp() > max_age_s else ""
+        if self.clock.now_ms() / 1000 - started.timestamp() > max_age_s:
+            return "too-old"
+        return "failed" if last.verdict is Verdict.FAILED else ""
 
     async def last_test(self, server_id: int) -> LastTest | None:
         self._ask()

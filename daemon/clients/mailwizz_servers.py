@@ -81,11 +81,12 @@ def candidates_sql(servers: str, history: str, there: Collection[str], oldest: s
     """Every sending server once, with why it is due; `oldest` is SQL for the moment before which a test is too old.
 
     `<=`: a second holds an update and a start in either order, and one test too many is the cheaper mistake.
+    One that failed and was left on is no server that was tested well.
     """
     return (
         f"SELECT {selected(there)}, t.newest, t.failed,"  # noqa: S608  checked names, no input
         " CASE WHEN t.newest IS NULL THEN 'never-tested' WHEN t.newest <= s.last_updated THEN 'updated'"
-        f" WHEN t.newest <= {oldest} THEN 'too-old' ELSE '' END"
+        f" WHEN t.newest <= {oldest} THEN 'too-old' WHEN t.newest = t.failed THEN 'failed' ELSE '' END"
         f" FROM {servers} s LEFT JOIN (SELECT delivery_server_id, MAX(test_insert_date) AS newest,"
         f" MAX(CASE WHEN status = '{Verdict.FAILED}' THEN test_insert_date END) AS failed"
         f" FROM {history} WHERE status {JUDGED} GROUP BY delivery_server_id) t ON t.delivery_server_id = s.server_id"

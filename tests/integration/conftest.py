@@ -7,10 +7,14 @@ half of them the one and half the other; those of the ledger itself (`test_campa
 import os
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from daemon.store.mysql import MysqlAddress
+from handlers import server_steps
+from tests.integration.matrix_world import OpensMatrix, matrix_world
 from tests.integration.sending import Opens, Place, opens_at
 from tests.mariadb import MariaDb
 
@@ -20,12 +24,16 @@ TAKE_TURNS = frozenset(
     for name in (
         "bugs_of_the_original",
         "bugs_of_the_original_sends",
+        "bugs_of_the_tester",
         "campaign_media",
         "campaign_promises",
         "campaign_rules",
         "campaign_words",
         "contacts_to_campaign",
         "server_cycles",
+        "server_matrix_mail",
+        "server_matrix_mailwizz",
+        "server_matrix_smtp",
         "server_tests",
     )
 )
@@ -57,6 +65,26 @@ def database_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[P
     address = server.new_database()
     yield address
     server.drop(address)
+
+
+@pytest.fixture
+def mailwizz_place(mariadb: MariaDb) -> Iterator[MysqlAddress]:
+    """Where MailWizz's tables are: MariaDB, whatever robotd's own engine is."""
+    address = mariadb.new_database()
+    yield address
+    mariadb.drop(address)
+
+
+@pytest.fixture
+def matrix(database_place: Place, mailwizz_place: MysqlAddress, tmp_path: Path) -> OpensMatrix:
+    """Opens a world of real parts for tests of delivery servers."""
+    return partial(matrix_world, database_place, mailwizz_place, tmp_path)
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mail that is late is looked for as often as ever, but for less of the tests' time at each look."""
+    monkeypatch.setattr(server_steps, "_LOOK_S", 0.05)
 
 
 @pytest.fixture

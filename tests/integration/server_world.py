@@ -28,11 +28,10 @@ CAMPAIGN = {
 
 
 @dataclass(frozen=True, slots=True)
-class ServerWorld:
-    """A world, and the memory that stands in it for MailWizz and mail."""
+class AskedWorld:
+    """A world that is asked for tests of servers."""
 
     home: World
-    servers: MemoryServers
 
     async def tell(self, command_type: str, data: Mapping[str, object], **envelope: object) -> None:
         """Put a command on the queue, and wait until nothing is left to do at this moment."""
@@ -70,6 +69,13 @@ class ServerWorld:
     async def claims(self) -> list[str]:
         """Who holds what."""
         return [str(row[0]) for row in await self.rows("SELECT name FROM server_test_claim ORDER BY name")]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWorld(AskedWorld):
+    """A world, and the memory that stands in it for MailWizz and mail."""
+
+    servers: MemoryServers
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from daemon.settings_sources import dotted, leaves, variable
 from domain.errors import MessageError, RuleViolation
 from domain.messages import COMMANDS
 from domain.number import NumberRules
+from domain.server_test import StepId
 from handlers.campaign_sending import CampaignSending
 from handlers.campaigns import CampaignHandlers
 from handlers.monitors import MonitorHandlers
@@ -28,6 +29,40 @@ DOCS = ROOT / "docs"
 PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md")))
 DECISIONS = sorted((DOCS / "adr").glob("*.md"))
 MAX_WORDS = 200
+FAULTS = [
+    "closed port",
+    "silent banner",
+    "421",
+    "no STARTTLS",
+    "expired cert",
+    "wrong TLS mode",
+    "535",
+    "454",
+    "554 relay",
+    "451 then 250",
+    "accepted-never-delivered",
+    "30 s late",
+    "broken DKIM",
+    "unsigned",
+    "SPF fail",
+    "rewritten From",
+    "no Sender",
+    "other server_id in the log",
+    "forged A-R",
+    "no DSN",
+    "mailbox down",
+    "MySQL killed mid-run",
+    "lock held",
+    "config changed mid-run",
+    "same-second tie",
+    "+05:30 session",
+    "promotion error",
+    "in-use row",
+    "unknown id",
+    "10 servers failing at once",
+    "restart in T7",
+    "duplicate SQS delivery",
+]
 LINK = re.compile(r"\]\(([^)#\s]+)")
 QUOTED = re.compile(r"`([^`\n]+)`")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*(?:\(.*\))?")
@@ -162,7 +197,14 @@ def test_a_test_that_a_document_names_is_there(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["docs/ARCHITECTURE.md", "docs/GLOSSARY.md", "docs/from-azi-3.md", "docs/from-campaign-runner.md"]
+    "name",
+    [
+        "docs/ARCHITECTURE.md",
+        "docs/GLOSSARY.md",
+        "docs/from-azi-3.md",
+        "docs/from-campaign-runner.md",
+        "docs/from-server-tester.md",
+    ],
 )
 def test_the_names_in_the_documents_exist(name: str) -> None:
     """What stands in code quotes is a file of the tree or a word of the code."""
@@ -181,6 +223,32 @@ def test_the_names_in_the_documents_exist(name: str) -> None:
         if not found:
             unknown.append(quoted)
     assert unknown == []
+
+
+@pytest.mark.parametrize(
+    ("heading", "first"),
+    [
+        ("## The steps", [step.value for step in StepId]),
+        ("## Their 19 bugs", [str(number) for number in range(1, 20)]),
+        ("## The fault matrix", FAULTS),
+    ],
+)
+def test_no_step_bug_or_fault_of_a_server_is_left_without_a_test(heading: str, first: list[str]) -> None:
+    """Each is a row of its own in from-server-tester.md, in whatever order, and its row names a test."""
+    lines = section(page("docs/from-server-tester.md"), heading).splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
+    begun = [row[0].partition(" ")[0] if heading == "## The steps" else row[0] for row in rows]
+    assert sorted(begun) == sorted(first)
+    assert [row[0] for row in rows if not re.findall(r"`(test_[a-z0-9_]+)`", row[-1])] == []
+
+
+@pytest.mark.parametrize("heading", ["## The plan (000, auto-run strategy)", "## What their code did besides"])
+def test_no_promise_of_the_tester_is_left_without_a_test(heading: str) -> None:
+    """The third column of each row names one."""
+    lines = section(page("docs/from-server-tester.md"), heading).splitlines()
+    rows = [line for line in lines if line.startswith("| ")][1:]
+    assert len(rows) > 10
+    assert [row for row in rows if "`test_" not in row.split("|")[3]] == []
 
 
 def test_the_settings_in_the_documents_exist() -> None:

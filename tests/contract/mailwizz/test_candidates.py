@@ -44,7 +44,7 @@ async def test_each_sending_server_comes_once_with_the_first_reason_that_holds(w
             (2, "never-tested"),
             (4, "updated"),
             (1, "too-old"),
-            (3, ""),
+            (3, "failed"),
         ]
         newest = {candidate.server.id: candidate.last for candidate in await world.mailwizz.candidates(DAY_S)}
         assert newest[2] is None
