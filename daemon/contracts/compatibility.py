@@ -31,7 +31,7 @@ class Released:
 
 
 def breaking(before: Mapping[str, Released], now: Mapping[str, Released]) -> list[str]:
-    """Every change that breaks somebody, one line each: type, path, what it is. Empty: all of them go on as they are."""
+    """Every change that breaks somebody, one line each: name, path, what it is. Empty: all go on as they are."""
     lines = [f"{name}: the type is gone" for name in before if name not in now]
     for name, old in before.items():
         if name not in now:

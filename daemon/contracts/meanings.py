@@ -29,7 +29,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "datacontenttype": "The only kind of content that is read.",
         "dataschema": "Free; robotd ignores it.",
         "data": "By the type.",
-        "callref": "A reference for people and logs; every result carries it as `callRef`. None given: robotd makes one.",
+        "callref": "For people and logs; every result carries it as `callRef`. None given: robotd makes one.",
         "traceparent": "W3C trace context; robotd takes it and does nothing with it yet.",
     },
     "CreateStatusCheck": {

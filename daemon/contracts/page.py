@@ -61,7 +61,7 @@ def _events() -> Iterator[str]:
 
 def _results() -> Iterator[str]:
     yield "## Results\n"
-    yield "Sent by robotd to a robot's queue or a reply queue. The envelope is the same for all; what differs is `payload`.\n"
+    yield "Sent by robotd to robots and reply queues. The envelope is the same for all; what differs is `payload`.\n"
     envelope = schema_of("error")
     yield from _fields({**envelope, "properties": _with_plain_type(envelope)}, stop_at="payload")
     for name, result_type in NAMES_OF_RESULTS.items():

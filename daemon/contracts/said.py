@@ -116,7 +116,7 @@ EVENTS_SAID: Mapping[str, Said] = {
         ("invalid-event", "foreign-robot", "far-future"),
     ),
     "waha.event": Said(
-        "WAHA's webhook, as a relay puts it onto a queue: the body to the byte, `X-Webhook-Hmac` as a message attribute "
+        "WAHA's webhook, as a relay puts it onto a queue: the body to the byte and `X-Webhook-Hmac` as an attribute, "
         "or both in one JSON with `headers` and `body`. Without a right signature nothing of it is read.",
         ("campaign.paused",),
         ("bad-signature", "invalid-event"),
