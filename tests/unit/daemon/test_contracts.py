@@ -73,7 +73,21 @@ def changed(message: Node, path: Path_, value: object) -> Node:
     return copied
 
 
-WRONG_VALUES = (..., None, True, -1, 2**70, 1.5, "", "no\nsuch", "x" * 20_000, [], {}, [{"strange": 1}], {"strange": 1})
+WRONG_VALUES: tuple[Any, ...] = (
+    ...,
+    None,
+    True,
+    -1,
+    2**70,
+    1.5,
+    "",
+    "no\nsuch",
+    "x" * 20_000,
+    [],
+    {},
+    [{"strange": 1}],
+    {"strange": 1},
+)
 
 
 def variants(message: Node) -> Iterator[tuple[str, Node]]:
@@ -174,7 +188,8 @@ def test_each_field_has_a_meaning_and_each_meaning_a_field() -> None:
     """Every key in every schema says what it means."""
     silent = [f"{name} {path}" for name in NAMES for path in without_description(schema_of(name))]
     assert silent == []
-    fields = {model.__name__: set(keys(model)) for model in (*COMMANDS.values(), *EVENTS.values(), Envelope)}
+    models: list[Any] = [*COMMANDS.values(), *EVENTS.values(), Envelope]
+    fields = {model.__name__: set(keys(model)) for model in models}
     for model, meanings in MEANINGS.items():
         if model in fields:
             assert set(meanings) == fields[model], model
