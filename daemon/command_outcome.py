@@ -140,7 +140,7 @@ def _refused(facts: CommandFacts, line: JournalLine) -> CommandOutcome:
 
 
 def _results_of(done: JournalLine, answer: str) -> tuple[str, ...]:
-    """Most answers have an id of the command; the first word of a check has one of the check; a cancel tells nothing."""
+    """Most answers have an id of the command; the first word of a check has one of the check."""
     check = _CHECK.match(done.reason)
     if done.type == _CREATE and check is not None:
         return (f"sc-{check[1]}-1",)

@@ -151,7 +151,7 @@ class CommandClient:
             raise MessageError(f"{name}: data.replyTo: {reply_to} is none of the reply queues", kind="reply-queue")
         if self.must_answer and reply_to is None and data.get("robotId") is None:
             raise MessageError(
-                f"{name}: data: names neither robotId nor replyTo: nobody would be told", kind="no-answer"
+                f"{name}: data: names neither robotId nor replyTo: nobody would be told", kind="invalid-data"
             )
 
     async def _send_batch(self, batch: Sequence[Entry]) -> list[str | None]:

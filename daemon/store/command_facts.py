@@ -22,10 +22,10 @@ class SqlCommandFacts:
     async def of(self, source: str, command_id: str) -> CommandFacts:
         """The facts, with the newest lines of the journal. Raises Unavailable.
 
-        The journal is read first: what is handled in between shows as done, and never as both refused and unknown.
+        The inbox is read first: its row comes in one transaction with its line, so who finds the row finds the line.
         """
-        lines = await self.database.fetch(_LINES, (command_id, source, _NEWEST))
         handled = await self.database.fetch(_HANDLED, (source, command_id))
+        lines = await self.database.fetch(_LINES, (command_id, source, _NEWEST))
         journal = [
             JournalLine(int(at_ms or 0), str(outcome), str(reason), int(attempt or 0), str(kind), _text(call_ref))
             for at_ms, outcome, reason, attempt, kind, call_ref in reversed(lines)

@@ -233,10 +233,8 @@ def test_every_result_of_the_code_is_in_the_contract() -> None:
 
 
 def test_the_asyncapi_document_holds_together() -> None:
-    """The parts that AsyncAPI 3.0 demands are there, and every reference leads somewhere.
-
-    A structural check: the specification's own schema is not at hand offline.
-    """
+    """The parts that AsyncAPI 3.0 demands are there, and every reference leads somewhere."""
+    # A check of its structure alone: the specification's own schema is not at hand without a network.
     document = asyncapi()
     assert document["asyncapi"] == "3.0.0"
     assert set(document) <= {"asyncapi", "info", "defaultContentType", "channels", "operations", "components"}
@@ -290,6 +288,24 @@ def test_the_page_shows_each_message_with_its_fields() -> None:
         for key in schema_of(name)["properties"][inner].get("properties", {}):
             assert re.search(rf"\| `(payload\.)?{key}`", part), (name, key)
         assert json.dumps(example_message(name), indent=2) in part
+
+
+@pytest.mark.parametrize(
+    ("result_type", "payload", "problem"),
+    [
+        ("opt-out.added", {"chatId": "1@c.us", "isNew": True, "extra": 1}, "extra: Extra inputs"),
+        ("opt-out.added", {"chatId": "1@c.us"}, "isNew: Field required"),
+        ("opt-out.added", {"chatId": "1@c.us", "isNew": "yes"}, "isNew: Input should be a valid boolean"),
+        ("opt-out.removed", {}, "no result of the contract"),
+        ("campaign.paused", {"chatId": "1@c.us", "isNew": True}, "campaignId: Field required"),
+    ],
+)
+def test_a_result_that_breaks_the_contract_fails_the_test_that_publishes_it(
+    result_type: str, payload: Node, problem: str
+) -> None:
+    """A key more or less, another kind of value, another payload for the type, an unknown type: all are found."""
+    body = {**example_message("opt-out.added"), "type": result_type, "payload": payload}
+    assert problem in " ".join(problems_of_result(json.dumps(body)))
 
 
 def test_today_breaks_no_promise() -> None:
