@@ -18,7 +18,13 @@ from domain.server_test import Verdict as ServerVerdict
 from domain.status_check import Phase, Verdict
 from domain.wire import RobotId, RowId
 
-Time = Annotated[str, Field(pattern=r"^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$")]
+Time = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$",
+        json_schema_extra={"format": "date-time"},
+    ),
+]
 Count = Annotated[int, Field(ge=0)]
 
 

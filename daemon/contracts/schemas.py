@@ -125,7 +125,7 @@ def _resolved(node: Any, parts: Node) -> Any:
         if key not in ("title", "$defs") and (key, below) != ("default", None)
     }
     if clean.get("format") == "date-time":
-        clean["pattern"] = TIME
+        clean.setdefault("pattern", TIME)
     return _without_choice(clean)
 
 

@@ -9,6 +9,7 @@ import pytest
 from daemon.contracts import baseline
 from daemon.contracts.baseline import broken_promises, released
 from daemon.contracts.catalogue import VERSION, contract
+from daemon.contracts.command import release_contracts
 from daemon.contracts.compatibility import Direction, Released, breaking
 from domain.errors import ConfigError
 
@@ -200,6 +201,16 @@ def test_a_new_version_may_break(tmp_path: Path) -> None:
     assert broken_promises(promises(tmp_path, VERSION, once_there)) == ["campaign.forget: the type is gone"]
     assert broken_promises(promises(tmp_path, VERSION - 1, once_there)) == []
     assert broken_promises(promises(tmp_path, VERSION + 1)) == [f"the version was {VERSION + 1} and is {VERSION}"]
+
+
+def test_a_release_does_not_hide_what_breaks(tmp_path: Path) -> None:
+    """The first is written; one over a promise that is broken is refused, and the promise stays as it was."""
+    assert release_contracts(tmp_path) == 0
+    file = tmp_path / baseline.FILE
+    assert file.read_text(encoding="utf-8") == released()
+    promised = promises(tmp_path, VERSION, lambda messages: messages.update(forgotten=messages["error"])).read_text()
+    assert release_contracts(tmp_path) == 1
+    assert file.read_text(encoding="utf-8") == promised
 
 
 @pytest.mark.parametrize(
