@@ -124,6 +124,7 @@ bench: $(STAMP) system ## messages/s, sends/s and CPU against bare loops, in one
 docs: $(STAMP) ## write the generated pages anew
 	@$(BIN)/python -m daemon.settings_report docs/configuration.md
 	@$(BIN)/robotd templates schema >.venv/schema.json && mv .venv/schema.json docs/contracts/status-check-template.schema.json
+	@$(BIN)/python -m daemon.contracts write
 
 lock: $(STAMP) ## resolve the dependencies anew: all, and what the image needs
 	@$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --all-extras --universal --generate-hashes --no-emit-index-url \

@@ -15,6 +15,7 @@ import typer
 
 from daemon.cli_campaigns import campaign_app
 from daemon.cli_contacts import contacts_app
+from daemon.cli_contracts import contracts_app
 from daemon.cli_monitors import monitors_app
 from daemon.cli_servers import servers_app
 from daemon.cli_templates import templates_app
@@ -37,6 +38,7 @@ app.add_typer(monitors_app, name="monitors")
 app.add_typer(contacts_app, name="contacts")
 app.add_typer(campaign_app, name="campaign")
 app.add_typer(servers_app, name="servers")
+app.add_typer(contracts_app, name="contracts")
 
 ConfigOption = Annotated[
     Path | None,

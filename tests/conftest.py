@@ -9,10 +9,13 @@ from typing import Protocol
 
 import pytest
 
+from daemon.outbox import Addressing, OutboxRow
 from daemon.probe import Probe, unobserved
 from daemon.store.migrate import migrate
 from daemon.store.mysql import MysqlDatabase
 from daemon.store.sqlite import SqliteDatabase
+from domain.messages import Result
+from tests.contracts import problems_of_result
 from tests.mail_host import OPT_OUT as MAIL_OPT_OUT
 from tests.mail_host import MailHost
 from tests.mail_host import mail_host as running_mail_host
@@ -25,6 +28,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jo
 
 class Opener(Protocol):
     async def __call__(self, probe: Probe = unobserved) -> AnyDatabase: ...
+
+
+@pytest.fixture(autouse=True)
+def _results_keep_their_contract(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hold every result that is made for a queue, in whatever test, to models and schemas of docs/contracts."""
+    problems: list[str] = []
+    make_row = Addressing.row
+
+    def row(self: Addressing, row_id: str, result: Result, now_ms: int) -> OutboxRow:
+        made = make_row(self, row_id, result, now_ms)
+        problems.extend(problems_of_result(made.body))
+        return made
+
+    monkeypatch.setattr(Addressing, "row", row)
+    yield
+    assert problems == []
 
 
 @pytest.fixture(scope="session")
