@@ -156,7 +156,7 @@ async def test_lock_held_on_the_row(matrix: OpensMatrix, mariadb: MariaDb, mailw
         asked = asyncio.create_task(world.ask())
         try:
             waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 while await asyncio.to_thread(mariadb.execute, waiting) != [(1,)]:
                     await world.home._a_moment()
         finally:

@@ -106,7 +106,7 @@ async def test_a_line_that_judges_nothing_is_no_test(world: MailWizzWorld) -> No
             await world.add_line(number, await world.ago(10), "PENDING")
         at = await world.ago(20)
         await world.add_line(2, at, "FAILED")
-        assert await reasons(world.mailwizz) == {1: "never-tested", 2: ""}
+        assert await reasons(world.mailwizz) == {1: "never-tested", 2: "failed"}
         assert await world.mailwizz.last_test(1) is None
         assert await world.mailwizz.last_test(2) == LastTest(2, Verdict.FAILED, at)
         assert await world.mailwizz.failures_in_a_row(2) == 1
