@@ -28,6 +28,7 @@ _DUE = {
     "updated": "due: saved since",
     "changed": "due: changed since",
     "too-old": "due: too old",
+    "failed": "due: failed, was left on",
 }
 _STATUSES = {"active": "green", "in-use": "green", "inactive": "red", "disabled": "red"}
 _REASON_CHARS = 160  # in a list; a history has all of it
