@@ -57,8 +57,7 @@ async def second_is_over(world: MatrixWorld) -> str:
 
 
 async def test_an_outage_of_the_mailbox_deactivates_no_fleet(both: OpensMatrix) -> None:
-    """Bug 1: three servers in a cycle while the mailbox is down: no verdict, no line, all active; tested afterwards.
-    The original had FAILED and inactive for each."""
+    """Bug 1: three servers while the mailbox is down: no verdict, no line, all active; tested afterwards."""
     async with both() as world, TcpProxy(world.home.clock, world.host.imap.port) as proxy:
         own = world.home.settings.mail.model_copy(update={"imap_port": proxy.port})
         world.home.settings = world.home.settings.model_copy(update={"mail": own})
@@ -92,8 +91,7 @@ async def test_a_promotion_is_outside_of_the_verdict_and_repeatable(both: OpensM
 
 
 async def test_an_edit_during_the_test_is_tested_again(both: OpensMatrix) -> None:
-    """Bug 3: edited a second after the beginning, ended a second after that: the line has the beginning, so it is
-    due. The original wrote the end, and never looked again."""
+    """Bug 3: edited while it was tested: the line has the beginning of the test, not its end, so it is due."""
     async with both() as world, world.home.running():
         world.smtp.treatment = LATE
         await world.add_server()

@@ -255,8 +255,7 @@ async def test_a_bounce_of_a_server_without_a_login(matrix: OpensMatrix, mail_ho
 
 
 async def test_a_bounce_that_is_refused_at_once(matrix: OpensMatrix, mail_host: Postfix) -> None:
-    """A server that refuses the address while we talk sends no notification: T16 WARN refused, nothing is waited for.
-    Also where its certificate was worth a warning before."""
+    """A server that refuses the address while we talk: T16 WARN refused, nothing is waited for."""
     mail = {"refusing_address": "nobody@lab.test"}
     async with matrix(postfix=mail_host, mail=mail) as world, world.home.running():
         await world.add_postfix(mail_host, "expired")

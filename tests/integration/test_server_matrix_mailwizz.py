@@ -96,8 +96,7 @@ async def test_by_the_table_of_mails(matrix: OpensMatrix) -> None:
 
 @pytest.mark.parametrize("own", ["alone", "together"])
 async def test_mysql_killed_mid_run(mariadb: MariaDb, mailwizz_place: MysqlAddress, tmp_path: Path, own: str) -> None:
-    """MailWizz's server is killed while a mail is waited for; the verdict is written once when it is back. Also where
-    robotd's own tables are in the same server: then nothing goes on meanwhile."""
+    """MailWizz's server is killed while a mail is waited for; the verdict is written once when it is back."""
     place = tmp_path / "robotd.db" if own == "alone" else mariadb.new_database()
     async with matrix_world(place, mailwizz_place, tmp_path) as world, world.home.running():
         world.smtp.treatment = LATE
@@ -214,8 +213,7 @@ async def test_same_second_tie(matrix: OpensMatrix) -> None:
 
 
 async def test_0530_session_of_a_mailwizz_that_writes_utc(matrix: OpensMatrix, mariadb: MariaDb) -> None:
-    """Sessions of that server are of +05:30 unless they say otherwise: an update of this second is seen (bug 5).
-    DATETIME stays as it was written, TIMESTAMP moves with the session: unpinned, no change would count for 5:30 h."""
+    """Bug 5: that server's sessions are of +05:30 unless they say otherwise; an update of this second is seen."""
     mariadb.execute("SET GLOBAL time_zone = '+05:30'")
     try:
         async with matrix() as world, world.home.running():
