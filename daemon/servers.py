@@ -13,6 +13,7 @@ from daemon.clients.mailwizz_campaigns import SqlTrialCampaigns, TrialOptions
 from daemon.clients.mailwizz_database import MailWizzDatabase, MailWizzNames
 from daemon.clients.mailwizz_password import MailWizzPasswords, PasswordUnreadable
 from daemon.mail_extra import mail_is_installed
+from daemon.probe import Probe, unobserved
 from daemon.settings import Settings
 from daemon.settings_servers import (
     MailSettings,
@@ -38,8 +39,11 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_server_tests(settings: Settings) -> AsyncIterator[ServerParts]:
-    """Whom tests of servers ask, as far as the settings name them; closed in reverse. Raises ConfigError."""
+async def open_server_tests(settings: Settings, probe: Probe = unobserved) -> AsyncIterator[ServerParts]:
+    """Whom tests of servers ask, as far as the settings name them; closed in reverse. Raises ConfigError.
+
+    `probe` sees the commits in MailWizz's database.
+    """
     own = settings.server_tests
     async with AsyncExitStack() as stack:
         parts = ServerParts(
@@ -50,7 +54,7 @@ async def open_server_tests(settings: Settings) -> AsyncIterator[ServerParts]:
             outages=outage_rules(own),
         )
         if settings.mailwizz.database_url is not None:
-            database = await stack.enter_async_context(open_mailwizz(settings.mailwizz))
+            database = await stack.enter_async_context(open_mailwizz(settings.mailwizz, probe))
             parts = _with_mailwizz(parts, database, settings)
         if mail_is_installed():
             parts = await _with_mail(parts, settings.mail, stack)
@@ -65,12 +69,12 @@ def server_handlers(settings: Settings, parts: ServerParts) -> tuple[ServerTestH
 
 
 @asynccontextmanager
-async def open_mailwizz(settings: MailWizzSettings) -> AsyncIterator[MailWizzDatabase]:
+async def open_mailwizz(settings: MailWizzSettings, probe: Probe = unobserved) -> AsyncIterator[MailWizzDatabase]:
     """MailWizz's database, which is never migrated. `settings.database_url` is set."""
     target, password = read_database_url(settings.database_url or ""), settings.database_password
     database: SqliteDatabase | MysqlDatabase
     if isinstance(target, SqliteFile):
-        database = await SqliteDatabase.open(target.path)
+        database = await SqliteDatabase.open(target.path, probe=probe)
     else:
         address = MysqlAddress(
             host=target.host,
@@ -86,6 +90,7 @@ async def open_mailwizz(settings: MailWizzSettings) -> AsyncIterator[MailWizzDat
             pool_size=settings.pool_size,
             connect_timeout_s=settings.connect_timeout_s,
             statement_timeout_s=settings.statement_timeout_s,
+            probe=probe,
         )
     try:
         yield MailWizzDatabase(database, time_zone=settings.time_zone)
