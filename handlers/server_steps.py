@@ -103,8 +103,8 @@ class ServerSteps:
         return server if server is not None and server.fingerprint == run.fingerprint else None
 
     async def _believed(self, run: ServerRun, found: Sequence[Finding], uow: UnitOfWork) -> ServerRun:
-        """Before a server is said to be unreachable, somebody else must be reachable."""
-        bad = run.believes(found, self.parts.rules)
+        """Whenever a server is unreachable somebody else must be reachable, else even a try that is repeated is none."""
+        bad = run.fails(found, self.parts.rules)
         if bad is not None and seems_ours(bad):
             why = await _known(self.parts.probe).control()
             if why is not None:

@@ -21,7 +21,7 @@ from tests.proof.child import SIGKILL, Armed
 from tests.proof.nursery import Child, Nursery, nursery
 from tests.proof.proof_amounts import FULL, SEED, dice
 from tests.proof.server_course import Kind, Step, begin, undisturbed
-from tests.proof.server_home import Lab, Place, lab, pause
+from tests.proof.server_home import PATIENCE_S, Lab, Place, lab, pause
 from tests.proof.server_judge import Judge
 
 LANES = 3
@@ -198,7 +198,7 @@ async def test_kills_at_random_instants_with_copies_of_commands_leave_each_serve
         try:
             await killer.strike(INSTANTS)
             await room.until(
-                lambda: len(room.history()) == len(room.servers) and room.is_quiet(), "all are judged", 90.0
+                lambda: len(room.history()) == len(room.servers) and room.is_quiet(), "all are judged", PATIENCE_S
             )
             wrong = Judge(room).violations(room.servers, "all")
         except (AssertionError, TimeoutError) as error:
