@@ -46,4 +46,5 @@ async def observed_servers(settings: Settings, probe: Probe) -> AsyncIterator[Se
 
     async with open_server_tests(settings, at_mailwizz) as parts:
         there = {name: part for name in _PARTS if (part := getattr(parts, name)) is not None}
-        yield replace(parts, **{name: Observed(part, name, probe) for name, part in there.items()})
+        observed: dict[str, Any] = {name: Observed(part, name, probe) for name, part in there.items()}
+        yield replace(parts, **observed)

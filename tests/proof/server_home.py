@@ -388,13 +388,17 @@ async def _neighbours(
     return host, wizz, dns, imap
 
 
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 @asynccontextmanager
 async def lab(
     places: Sequence[Place], folder: Path, nursery: Nursery, *, tests: Mapping[str, object] | None = None
 ) -> AsyncIterator[Lab]:
     """A world without a daemon in it. `places`: robotd's database and MailWizz's; `tests`: more of `server_tests`."""
     own, theirs = places
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(_opened(theirs))
         host, wizz, dns, imap = await _neighbours(stack, database)

@@ -21,7 +21,7 @@ from tests.proof.child import SIGKILL, Armed
 from tests.proof.nursery import Child, Nursery, nursery
 from tests.proof.proof_amounts import FULL, SEED, dice
 from tests.proof.server_course import Kind, Step, begin, undisturbed
-from tests.proof.server_home import PATIENCE_S, Lab, Place, lab, pause
+from tests.proof.server_home import PATIENCE_S, SERVERS, Lab, Place, lab, pause
 from tests.proof.server_judge import Judge
 
 LANES = 3
@@ -204,3 +204,25 @@ async def test_kills_at_random_instants_with_copies_of_commands_leave_each_serve
         except (AssertionError, TimeoutError) as error:
             wrong = [f"never over: {error}"]
     assert wrong == [], f"{told}, {room.kills} kills:\n" + "\n".join(wrong)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("point", ["before_mailwizz.record", "mailwizz_before_commit"])
+async def test_a_server_that_was_repaired_while_nobody_was_there_stays_on(
+    mariadb: MariaDb, tmp_path: Path, children: Nursery, point: str
+) -> None:
+    """FAILED, then the daemon is killed before that is committed at MailWizz, then its password is put right: kept."""
+    databases, folder = Places(tmp_path, mariadb).new()
+    async with lab(databases, folder, children) as room:
+        killed = await room.start_again(Armed(point, SIGKILL))
+        (server,), _ = await begin(room, Kind.BAD)
+        await room.until(killed.ended.is_set, f"killed at {point}")
+        await room.buried(killed)
+        right = room.smtp.account.password
+        room.tables.rows(f"UPDATE {SERVERS} SET password = '{right}', last_updated = NOW()")  # noqa: S608  words of ours
+        await room.start_again()
+        await room.until(lambda: bool(room.told("server.tested")) and room.is_quiet(), "over")
+        (line,), (end, *_) = room.history(), room.told("server.tested")
+        assert (line["status"], room.statuses()) == ("FAILED", {server.id: "active"})
+        assert (end["payload"]["deactivated"], end["payload"]["kept"]) == (False, "changed")
+        assert room.claims() == []

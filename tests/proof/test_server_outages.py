@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from localstack.mail_host import SmtpFault, SmtpFaultKind, Stage
 from tests.mariadb import MariaDb
 from tests.proof.child import PAUSE, Armed
 from tests.proof.nursery import BOUND_S, Nursery, nursery, within
@@ -21,7 +22,7 @@ from tests.proof.server_home import PATIENCE_S, Lab, Place, lab, pause
 from tests.proof.server_judge import Judge
 from tests.proof.server_outages import OUTAGES, Outage
 
-FLEET, BAD = 50, 17
+FLEET, BAD, PASSED = 50, 17, 15
 MINUTES, ENDS_WITHIN_MS = 4.0, 60_000
 SLOW = ("mailbox hangs", "dns timeout")  # their time-outs pass in real time
 TESTS = {"max_in_flight": 8}
@@ -92,6 +93,34 @@ async def test_an_outage_amid_a_cycle_fails_nobody_and_the_cycle_ends_when_it_do
         wrong = Judge(room).violations(room.servers, "amid")
         assert wrong == [], "\n".join(wrong)
         assert took_ms <= ENDS_WITHIN_MS, f"{took_ms / 1000:.0f} s after the end of the outage"
+        assert child.code is None
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_servers_that_refuse_all_passwords_at_once_stay_on(
+    mariadb: MariaDb, tmp_path: Path, children: Nursery
+) -> None:
+    """Only their number tells that it is an outage: those that passed have a line, the others none, all are on."""
+    places = [mariadb.new_database(), mariadb.new_database()]
+    async with lab(places, tmp_path / "home", children, tests=TESTS) as room:
+        for _ in range(FLEET):
+            await room.add()
+        refused = SmtpFault(SmtpFaultKind.ANSWER, Stage.AUTH, "535 5.7.8 Not now", skip=PASSED)
+        room.smtp.faults.add(refused)
+        child = await room.home.start()
+        room.cycle("refused")
+        await room.until(lambda: bool(room.told("server.cycle-tested")) and room.is_quiet(), "over", PATIENCE_S)
+        assert [line["status"] for line in room.history()] == ["SUCCESSFUL"] * PASSED
+        assert set(room.statuses().values()) == {"active"}
+        end = room.told("server.cycle-tested")[0]["payload"]
+        assert [end[name] for name in ("successful", "failed", "errors", "deactivated")] == [
+            PASSED,
+            0,
+            FLEET - PASSED,
+            0,
+        ]
+        assert end["outage"].startswith(f"{FLEET - PASSED} of {FLEET} servers failed at T5")
+        assert room.claims() == []
         assert child.code is None
 
 
