@@ -142,12 +142,13 @@ def _command() -> str:
 async def _ended(database: AnyDatabase, child: Sender, servers: int, log: Path) -> None:
     ends_s = time.monotonic() + END_S
     while True:
-        ((lines, good),) = await database.fetch(_ENDS)
-        if int(lines or 0) == servers:
+        ((counted, counted_good),) = await database.fetch(_ENDS)
+        lines, good = int(counted or 0), int(counted_good or 0)
+        if lines == servers:
             break
         child.check()
         if time.monotonic() > ends_s:
             raise RuntimeError(f"{lines} of {servers} tests in {END_S:g} s: {troubles_in(log)}")
         await asyncio.sleep(LOOK_EVERY_S)
-    if int(good or 0) != servers:
+    if good != servers:
         raise RuntimeError(f"only {good} of {servers} were SUCCESSFUL: {troubles_in(log)}")
