@@ -17,7 +17,8 @@ Act = Callable[[Lab, MariaDb], Awaitable[None]]
 class Outage:
     """`at`: the point that the daemon reaches so often before it begins. `is_own`: robotd's database is out itself.
 
-    `campaigns`: how many of the fleet are tested by campaign.
+    `campaigns`: how many of the fleet are tested by campaign. `minutes`: how long it lasts; where whoever asks has to
+    wait for a time-out, all slots are taken, and the clock has nothing to leap over.
     """
 
     at: tuple[str, int]
@@ -25,6 +26,7 @@ class Outage:
     end: Act
     is_own: bool = False
     campaigns: int = 0
+    minutes: float = 4.0
 
 
 async def _refuse_imap(lab: Lab, _database: MariaDb) -> None:
@@ -81,9 +83,9 @@ async def _open_ports(lab: Lab, _database: MariaDb) -> None:
 
 OUTAGES = {
     "mailbox down": Outage(("after_mailbox.find", 12), _refuse_imap, _mend_imap),
-    "mailbox hangs": Outage(("after_mailbox.find", 12), _hang_imap, _mend_imap),
+    "mailbox hangs": Outage(("after_mailbox.find", 12), _hang_imap, _mend_imap, minutes=1),
     "dns servfail": Outage(("after_probe.resolve", 12), _dns(DnsFault.SERVFAIL), _mend_dns),
-    "dns timeout": Outage(("after_probe.resolve", 12), _dns(DnsFault.TIMEOUT), _mend_dns),
+    "dns timeout": Outage(("after_probe.resolve", 12), _dns(DnsFault.TIMEOUT), _mend_dns, minutes=1),
     "mailwizz's database at the loads": Outage(("after_mailwizz.now", 12), _kill_database, _restart_database),
     "mailwizz's database at the records": Outage(("after_mailwizz.record", 12), _kill_database, _restart_database),
     "own database": Outage(("after_probe.deliver", 12), _kill_database, _restart_database, is_own=True),
