@@ -246,6 +246,8 @@ class Lab:
                 "SELECT MIN(due_at_ms), MAX(lease_until_ms) FROM timer WHERE type LIKE 'server%'"
             )
             due_ms, leased_ms = rows[0]
+            if due_ms is None and until_ms is not None:  # nothing is left to wait for
+                due_ms, leased_ms = until_ms, 0
             is_idle = due_ms is not None and due_ms > now_ms + _SOON_MS and leased_ms <= held_until_ms
             if is_idle and not self.home.sqs.counts(self.home.commands).total:
                 at_ms = due_ms + _TOGETHER_MS
