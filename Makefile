@@ -97,8 +97,8 @@ prove: $(STAMP) system ## kill -9 and chaos at full amounts; SEED= repeats a run
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v mariadbd >/dev/null || export ROBOTD_TEST_WITHOUT_MARIADB=1; \
 	memory=/dev/shm; test -w $$memory || memory=/tmp; \
 	TMPDIR=$$(mktemp -d $$memory/robotd-tests.XXXXXX); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; \
-	ROBOTD_PROOF=full ROBOTD_PROOF_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/proof/test_campaign_*.py tests/integration/test_campaign*.py \
-	  tests/integration/test_bugs_*.py tests/integration/test_contacts_to_campaign.py
+	ROBOTD_PROOF=full ROBOTD_PROOF_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/proof/test_campaign_*.py tests/proof/test_server_*.py tests/integration/test_campaign*.py \
+	  tests/integration/test_bugs_*.py tests/integration/test_contacts_to_campaign.py tests/integration/test_server_*.py
 
 lint: $(STAMP) ## ruff with all rules, format, Dockerfile
 	@$(BIN)/ruff check --quiet .
@@ -118,6 +118,7 @@ arch: $(STAMP) ## the rooms and who may import whom
 bench: $(STAMP) system ## messages/s, sends/s and CPU against bare loops, in one run
 	@$(BIN)/python -m tests.bench.spine
 	@$(BIN)/python -m tests.bench.campaigns
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; $(BIN)/python -m tests.bench.server_tests
 	@$(BIN)/python tests/bench/store_rate.py
 	@$(BIN)/python tests/bench/expressions_cost.py
 

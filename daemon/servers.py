@@ -10,6 +10,7 @@ from daemon.clients.mailwizz_database import MailWizzDatabase, MailWizzNames
 from daemon.clients.mailwizz_looks import SqlMailWizzLooks
 from daemon.clients.mailwizz_password import MailWizzPasswords, PasswordUnreadable
 from daemon.mail_extra import mail_is_installed
+from daemon.probe import Probe, unobserved
 from daemon.server_view import ServerLooks
 from daemon.settings import Settings
 from daemon.settings_servers import (
@@ -32,8 +33,11 @@ from handlers.server_tests import ServerTestHandlers
 
 
 @asynccontextmanager
-async def open_server_tests(settings: Settings) -> AsyncIterator[ServerParts]:
-    """Whom tests of servers ask, as far as the settings name them; closed in reverse. Raises ConfigError."""
+async def open_server_tests(settings: Settings, probe: Probe = unobserved) -> AsyncIterator[ServerParts]:
+    """Whom tests of servers ask, as far as the settings name them; closed in reverse. Raises ConfigError.
+
+    `probe` sees the commits in MailWizz's database.
+    """
     own = settings.server_tests
     async with AsyncExitStack() as stack:
         parts = ServerParts(
@@ -44,7 +48,7 @@ async def open_server_tests(settings: Settings) -> AsyncIterator[ServerParts]:
             outages=outage_rules(own),
         )
         if settings.mailwizz.database_url is not None:
-            database = await stack.enter_async_context(open_mailwizz(settings.mailwizz))
+            database = await stack.enter_async_context(open_mailwizz(settings.mailwizz, probe))
             parts = _with_mailwizz(parts, database, settings)
         if mail_is_installed():
             from daemon.servers_mail import with_mail  # noqa: PLC0415  its libraries are an extra
@@ -74,12 +78,12 @@ async def open_server_looks(settings: Settings) -> AsyncIterator[ServerLooks]:
 
 
 @asynccontextmanager
-async def open_mailwizz(settings: MailWizzSettings) -> AsyncIterator[MailWizzDatabase]:
+async def open_mailwizz(settings: MailWizzSettings, probe: Probe = unobserved) -> AsyncIterator[MailWizzDatabase]:
     """MailWizz's database, which is never migrated. `settings.database_url` is set."""
     target, password = read_database_url(settings.database_url or ""), settings.database_password
     database: SqliteDatabase | MysqlDatabase
     if isinstance(target, SqliteFile):
-        database = await SqliteDatabase.open(target.path)
+        database = await SqliteDatabase.open(target.path, probe=probe)
     else:
         address = MysqlAddress(
             host=target.host,
@@ -95,6 +99,7 @@ async def open_mailwizz(settings: MailWizzSettings) -> AsyncIterator[MailWizzDat
             pool_size=settings.pool_size,
             connect_timeout_s=settings.connect_timeout_s,
             statement_timeout_s=settings.statement_timeout_s,
+            probe=probe,
         )
     try:
         yield MailWizzDatabase(database, time_zone=settings.time_zone)

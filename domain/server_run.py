@@ -193,11 +193,10 @@ class ServerRun:
         pause_ms = min(rules.look_cap_ms, rules.look_first_ms * 2 ** min(self.looks, 16))
         return replace(self, looks=self.looks + 1, due_at_ms=now_ms + pause_ms)
 
-    def believes(self, found: Sequence[Finding], rules: RunRules) -> Finding | None:
-        """The FAIL among these that would end the run now, or None."""
+    def fails(self, found: Sequence[Finding], rules: RunRules) -> Finding | None:
+        """The FAIL among these that counts, whether or not it is tried again; or None."""
         bad = worst(found, self.required(rules))
-        is_fail = bad is not None and bad.outcome is StepOutcome.FAIL
-        return bad if bad is not None and is_fail and self._next_try_ms(bad) is None else None
+        return bad if bad is not None and bad.outcome is StepOutcome.FAIL else None
 
     def after(self, found: Sequence[Finding], now_ms: int, rules: RunRules) -> "ServerRun":
         """What follows from the findings of a stage: the next one, the same again later, or the end."""
@@ -262,9 +261,13 @@ class ServerRun:
 
 
 def _noting(run: ServerRun, found: Sequence[Finding]) -> ServerRun:
-    """What an earlier try of the stage found is forgotten."""
+    """What an earlier try of the stage found is forgotten; a delivery that comes further has found the name too."""
     own = (*STEPS[run.stage], *(finding.step for finding in found))
-    return replace(run, findings=(*(one for one in run.findings if one.step not in own), *found))
+    earlier = [one for one in run.findings if one.step not in own]
+    if run.stage is Stage.DELIVER:
+        is_old = {StepId.RESOLVE: Finding(StepId.RESOLVE, StepOutcome.PASS)}
+        earlier = [is_old.get(one.step, one) if one.outcome is not StepOutcome.PASS else one for one in earlier]
+    return replace(run, findings=(*earlier, *found))
 
 
 def _on(run: ServerRun, now_ms: int, rules: RunRules) -> ServerRun:

@@ -110,8 +110,8 @@ class ServerSteps:
         return server if server is not None and server.fingerprint == run.fingerprint else None
 
     async def _believed(self, run: ServerRun, found: Sequence[Finding], uow: UnitOfWork) -> ServerRun:
-        """Before a server is said to be unreachable, somebody else must be reachable."""
-        bad = run.believes(found, self.parts.rules)
+        """Each time that a server is unreachable somebody else must be reachable: else not even a first try counts."""
+        bad = run.fails(found, self.parts.rules)
         if bad is not None and seems_ours(bad):
             why = await _known(self.parts.probe).control()
             if why is not None:

@@ -144,7 +144,9 @@ def _procedure(names: MailWizzNames, *, is_mysql: bool) -> list[str]:
         tokens = {"{p}": "p_", "{uid}": "LEFT(MD5(UUID()), 13)", "{now}": "NOW()", "{last_id}": "made"}
         parameters = ", ".join(f"IN p_{name} VARCHAR(500)" for name in _PARAMETERS)
         body = (
-            f"BEGIN DECLARE made INT; {create}; SET made = LAST_INSERT_ID(); {choose}; SELECT made AS campaign_id; END"
+            # One transaction: a cron that saw the campaign without its server would send it through another.
+            f"BEGIN DECLARE made INT; START TRANSACTION; {create}; SET made = LAST_INSERT_ID(); {choose}; COMMIT;"
+            " SELECT made AS campaign_id; END"
         )
         return [f"CREATE PROCEDURE {PROCEDURE} ({parameters}) {_replaced(body, tokens)}"]
     uid = "lower(substr(hex(randomblob(7)), 1, 13))"

@@ -1,7 +1,7 @@
 """Sends per second, CPU and statements per contact of a campaign without gaps, beside bare loops, all in one run.
 
 Run it as `python -m tests.bench.campaigns [--quick] [--contacts N] [--seconds S] [--json FILE] [--markdown FILE]
-[--profile FOLDER] [--only WORD]`. What is measured stands in docs/benchmarks.md, whose second half `--markdown` writes.
+[--profile FOLDER] [--only WORD]`. What is measured stands in docs/benchmarks.md, whose second part `--markdown` writes.
 """
 
 import argparse

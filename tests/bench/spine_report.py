@@ -126,7 +126,7 @@ def as_json(found: Sequence[Line], runs: Mapping[str, Sequence[Run]]) -> dict[st
 PAGE = """# Benchmarks
 
 This page is written by the benches themselves: `.venv/bin/python -m tests.bench.spine --markdown docs/benchmarks.md`,
-and its second half by `tests.bench.campaigns` in the same way. `make bench` prints the same tables (and the cost of
+its second part by `tests.bench.campaigns` and its third by `tests.bench.server_tests`. `make bench` prints the same tables (and the cost of
 single transactions and expressions); `--quick` does it with few messages, `--json FILE` keeps every single run,
 `--profile FOLDER` writes a cProfile file for each scenario.
 

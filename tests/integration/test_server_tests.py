@@ -122,6 +122,36 @@ async def test_a_network_of_ours_that_is_down_fails_nobody(database_place: Place
         assert await world.home.leftovers() == {}
 
 
+async def test_a_failure_while_our_network_was_down_is_not_the_first_of_two(database_place: Place) -> None:
+    """Refused in the outage and once more after it: the second counts alone, and the third try passes."""
+    async with server_world(database_place) as world, world.home.running():
+        world.servers.mailwizz.add(server())
+        world.servers.probe.found[7] = [[REFUSED], [REFUSED], GOOD]
+        world.servers.probe.network = "control.test can't be reached"
+        await world.ask()
+        world.servers.probe.network = None
+        await world.later(MINUTE_MS)
+        assert failed(world) == ("SUCCESSFUL", "active", ["SUCCESSFUL"])
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [NO_HOST, Finding(StepId.RESOLVE, StepOutcome.ERROR, "resolver", "SERVFAIL", may_pass_later=True)],
+    ids=["NXDOMAIN", "SERVFAIL"],
+)
+async def test_a_name_that_is_lost_for_a_moment_at_the_delivery_leaves_no_trace(
+    database_place: Place, trouble: Finding
+) -> None:
+    """Resolved, then not, then again: what the middle try found is neither the server's fault nor in the result."""
+    async with server_world(database_place) as world, world.home.running():
+        world.servers.mailwizz.add(server())
+        world.servers.probe.found[7] = [[trouble], GOOD]
+        await world.ask()
+        await world.later(MINUTE_MS)
+        assert failed(world) == ("SUCCESSFUL", "active", ["SUCCESSFUL"])
+        assert set(world.steps().values()) == {"PASS"}
+
+
 @pytest.mark.parametrize(
     ("lost", "canary", "verdict"),
     [(True, "arrives", "FAILED"), (True, "is lost", "ERROR"), (True, "is refused", "ERROR"), (True, "none", "ERROR")],

@@ -28,6 +28,8 @@ from daemon.cli_run import run_until_signalled, signals
 from daemon.clock import SystemClock
 from daemon.log import configure
 from daemon.settings import Settings
+from tests.proof.leaping_clock import LeapingClock
+from tests.proof.observed_servers import observed_servers
 
 _OTHERS_END_S = 0.05
 SIGKILL, RAISE, CANCEL, PAUSE = "sigkill", "raise", "cancel", "pause"
@@ -97,7 +99,7 @@ async def live(config: Mapping[str, Any]) -> int:
     tracer = Tracer(armed, Path(config["trace"]))
     settings = Settings.model_validate(config["settings"])
     with signals() as asked:
-        async with build(settings, Outside(SystemClock(), tracer)) as daemon:
+        async with build(settings, _outside(config, tracer)) as daemon:
             stop = daemon.stop
 
             def noted() -> None:
@@ -108,6 +110,13 @@ async def live(config: Mapping[str, Any]) -> int:
             # Told at the loop's next turn: by then the daemon runs.
             asyncio.get_running_loop().call_soon(tell, os.getpid(), "ready")
             return await run_until_signalled(daemon, asked)
+
+
+def _outside(config: Mapping[str, Any], tracer: Tracer) -> Outside:
+    """`clock`: the file of a clock that the test may let leap; then tests of servers are observed too."""
+    if "clock" not in config:
+        return Outside(SystemClock(), tracer)
+    return Outside(LeapingClock(Path(config["clock"])), tracer, partial(observed_servers, probe=tracer))
 
 
 def run(config_file: Path) -> int:

@@ -109,6 +109,7 @@ class Home:
     children: list[Child] = field(default_factory=list)
     calm_s: float = CALM_S
     waha: WahaSimulator | None = None
+    of_children: dict[str, Any] = field(default_factory=dict)  # what else their configs say
 
     @property
     def child(self) -> Child:
@@ -134,6 +135,7 @@ class Home:
             # It may stop anywhere, also in the middle of a sweep's transaction, whose locks everybody would wait for.
             settings["relay"]["sweep_every_s"] = 60
         tree = {"settings": settings, "armed": arming, "trace": str(self.trace_file), "log": str(self.log_file)}
+        tree |= self.of_children
         config.touch(mode=0o600)
         config.write_text(json.dumps(tree))
         child = await self.nursery.start(config)
@@ -173,7 +175,8 @@ class Home:
     def _tree(self) -> dict[str, Any]:
         tree = self.settings.model_dump(mode="json")
         secrets = (("aws", "access_key_id"), ("aws", "secret_access_key"), ("database", "password"))
-        for section, name in (*secrets, ("slack", "webhook_url"), ("waha", "api_key")):
+        of_mail = (("mailwizz", "database_password"), ("mail", "imap_password"), ("mail", "canary_password"))
+        for section, name in (*secrets, *of_mail, ("slack", "webhook_url"), ("waha", "api_key")):
             secret = getattr(getattr(self.settings, section), name)
             tree[section][name] = secret.get_secret_value() if secret else None
         return tree
