@@ -127,8 +127,8 @@ PAGE = """# Benchmarks
 
 This page is written by the benches themselves: `.venv/bin/python -m tests.bench.spine --markdown docs/benchmarks.md`,
 its second part by `tests.bench.campaigns` and its third by `tests.bench.server_tests`. `make bench` prints the same
-tables (and the cost of single transactions and expressions); `--quick` does it with few messages, `--json FILE` keeps every single run,
-`--profile FOLDER` writes a cProfile file for each scenario.
+tables (and the cost of single transactions and expressions); `--quick` does it with few messages, `--json FILE` keeps
+every single run, `--profile FOLDER` writes a cProfile file for each scenario.
 
 ## What is measured
 
