@@ -126,9 +126,9 @@ def as_json(found: Sequence[Line], runs: Mapping[str, Sequence[Run]]) -> dict[st
 PAGE = """# Benchmarks
 
 This page is written by the benches themselves: `.venv/bin/python -m tests.bench.spine --markdown docs/benchmarks.md`,
-its second part by `tests.bench.campaigns` and its third by `tests.bench.server_tests`. `make bench` prints the same tables (and the cost of
-single transactions and expressions); `--quick` does it with few messages, `--json FILE` keeps every single run,
-`--profile FOLDER` writes a cProfile file for each scenario.
+its second part by `tests.bench.campaigns` and its third by `tests.bench.server_tests`. `make bench` prints the same
+tables (and the cost of single transactions and expressions); `--quick` does it with few messages, `--json FILE` keeps
+every single run, `--profile FOLDER` writes a cProfile file for each scenario.
 
 ## What is measured
 
