@@ -44,6 +44,7 @@ from daemon.store.timers import SqlTimers, Types
 from daemon.store.uow import Committed, SqlUnitOfWork, Surroundings
 from daemon.template_watch import TemplateWatch
 from daemon.timers import TimerPace, Timers
+from daemon.traces import Traces
 from daemon.watch import Watch
 from daemon.whatsapp_events import webhook_key
 from domain.ports import Clock
@@ -55,11 +56,12 @@ _REST_S = 0.05  # of timers that may wait for a slow neighbour: nobody notices, 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a test or the demo may put in place of the world's own: the clock, a probe for its failpoints, mail."""
+    """What a test or the demo may put in place of our own: the clock, a probe for its failpoints, mail, traces."""
 
     clock: Clock
     probe: Probe = unobserved
     open_servers: OpensServers | None = None
+    traces: Traces | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,13 @@ async def build(settings: Settings, outside: Outside | None = None) -> AsyncIter
         metrics = Metrics()
         sqs = await stack.enter_async_context(open_sqs(settings, metrics=metrics))
         base = Base(
-            settings, outside, database, sqs, gate, RowIds(), stack.enter_context(open_watch(settings, metrics))
+            settings,
+            outside,
+            database,
+            sqs,
+            gate,
+            RowIds(),
+            stack.enter_context(open_watch(settings, metrics, outside.traces)),
         )
         rules = FileMonitors(settings.monitors.file)
         rules.look()

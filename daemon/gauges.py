@@ -13,7 +13,7 @@ from daemon import metric_names as names
 from daemon.consumer import Consumer
 from daemon.health import Health
 from daemon.log import LogEvent
-from daemon.metric_names import Metric
+from daemon.metric_names import Kind, Metric
 from domain.errors import RobotdError
 
 _log = structlog.get_logger()
@@ -31,7 +31,7 @@ class LiveGauges(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """All of it; asks nobody."""
-        return families(self._samples())
+        return families(Kind.LIVE, self._samples())
 
     def _samples(self) -> Iterator[Sample]:
         yield names.BUILD, (self._health.version, platform.python_version()), 1
@@ -67,7 +67,7 @@ class SampledGauges(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """What was found last."""
-        return families(self._found)
+        return families(Kind.SAMPLED, self._found)
 
     async def _ask(self, name: str, samples: Samples) -> Sequence[Sample]:
         try:
@@ -79,12 +79,13 @@ class SampledGauges(Collector):
         return [*found, (names.SAMPLE_UP, (name,), 1)]
 
 
-def families(samples: Iterable[Sample]) -> Iterable[GaugeMetricFamily]:
-    """Samples of one metric together, as Prometheus wants them."""
-    found: dict[Metric, GaugeMetricFamily] = {}
+def families(kind: Kind, samples: Iterable[Sample]) -> Iterable[GaugeMetricFamily]:
+    """Samples of one metric together, as Prometheus wants them; also those metrics of which there is none now."""
+    found = {metric: _family(metric) for metric in names.METRICS if metric.kind is kind}
     for metric, labels, value in samples:
-        family = found.get(metric)
-        if family is None:
-            family = found[metric] = GaugeMetricFamily(metric.full_name, metric.help, labels=metric.labels)
-        family.add_metric(list(labels), value)
+        found[metric].add_metric(list(labels), value)
     return found.values()
+
+
+def _family(metric: Metric) -> GaugeMetricFamily:
+    return GaugeMetricFamily(metric.full_name, metric.help, labels=metric.labels)

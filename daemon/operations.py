@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -36,12 +36,15 @@ class Seen:
 
 
 @contextmanager
-def open_watch(settings: Settings, metrics: Metrics) -> Iterator[Watch]:
-    """Metrics and traces for one daemon; at the end the last spans go out. Raises ConfigError without the extra."""
+def open_watch(settings: Settings, metrics: Metrics, traces: Traces | None = None) -> Iterator[Watch]:
+    """Metrics and traces for one daemon; `traces` stand in for those of the settings. At the end the last spans go out.
+
+    Raises ConfigError where traces are wanted without the extra.
+    """
     queues = settings.queues
     template = templates(queues.robot_prefix, read_queue_names(queues.reply_queues))
-    with _traces(settings) as traces:
-        yield Watch(metrics, traces, template)
+    with _traces(settings) if traces is None else nullcontext(traces) as making:
+        yield Watch(metrics, making, template)
 
 
 @contextmanager
