@@ -84,16 +84,9 @@ class Health:
 
     @property
     def polls(self) -> bool:
-        """Whether a poll of every queue that wants one has come back within twice its wait."""
-        return all(
-            source.unheard_s <= 2 * self.wait_s and self._has_begun(source)
-            for _, source in self.sources
-            if isinstance(source, Consumer)
-        )
-
-    def _has_begun(self, source: Consumer) -> bool:
-        """At a start nothing has come back yet: it counts as long as SQS is not known to be lost."""
-        return source.polled_at_s is not None or "sqs" not in self.gate.missing
+        """Whether a poll of every queue has come back, the last one within twice its wait where one is wanted."""
+        consumers = [source for _, source in self.sources if isinstance(source, Consumer)]
+        return all(one.polled_at_s is not None and one.unheard_s <= 2 * self.wait_s for one in consumers)
 
     async def has_database(self) -> bool:
         """Whether it answers a ping; asked once a second at most."""

@@ -19,12 +19,12 @@ class Scrape:
 
     text: str
 
-    def value(self, name: str, **labels: str) -> float:
+    def value(self, name: str, /, **labels: str) -> float:
         """Of the one series with exactly these labels."""
         (value,) = [value for found, value in self.series(name) if found == labels]
         return value
 
-    def total(self, name: str, **labels: str) -> float:
+    def total(self, name: str, /, **labels: str) -> float:
         """Of all series with these labels, whatever others they have."""
         return sum(value for found, value in self.series(name) if labels.items() <= found.items())
 
@@ -68,6 +68,12 @@ class Operator:
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
+
+    async def until(self, path: str, answer: tuple[int, str], within_s: float = 30.0) -> None:
+        """Ask a probe again and again, as its owner does, until it gives this answer."""
+        async with asyncio.timeout(within_s):
+            while await self.asked(path) != answer:  # noqa: ASYNC110  nobody rings when the answer is another
+                await asyncio.sleep(0.05)
 
     async def asked(self, path: str) -> tuple[int, str]:
         """Status and text of a probe."""

@@ -1,6 +1,8 @@
 """Metrics and health of a whole daemon after real traffic, read over HTTP as scrapers and operators read them."""
 
 import asyncio
+import itertools
+import json
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -14,15 +16,22 @@ from daemon.app import Outside, build
 from daemon.lifecycle import Ending
 from daemon.metric_names import METRICS, Kind
 from daemon.metrics_report import PANELS
+from daemon.store.database import Write
 from domain.errors import ConfigError
-from tests.integration.sending import HOUR_MS, SESSION, Opens, chat, phone, prepared
+from domain.server_test import Finding, StepId, StepOutcome
+from tests.integration.sending import HOUR_MS, SESSION, Sending, phone, prepared
 from tests.integration.server_world import server_world
-from tests.scrape import Scrape, looked_at, looking
+from tests.memory_servers import server
+from tests.scrape import looked_at, looking
 from tests.world import MORNING_MS, World, command, create_command, world
 
 ROBOT, STEP = 61001, 88120
 COMMANDS, EVENTS, TIMERS = "robotd-commands", "status-queue-robotd", "timers"
+WRONG_KEYS = ("", "Bearer", "Bearer wrong", "Basic {}", "Bearer {}x", "Bearer \xe4\xff")
 RULES = Path(__file__).resolve().parents[2] / "docs" / "prometheus" / "alerts.rules.yaml"
+
+
+NO_HOST = Finding(StepId.RESOLVE, StepOutcome.FAIL, "no-such-host", "NXDOMAIN", may_pass_later=True)
 
 
 @pytest.fixture
@@ -67,6 +76,7 @@ async def test_each_message_is_counted_once_by_how_it_ended(home: World) -> None
 async def test_the_gauges_say_what_the_queues_and_the_database_hold(home: World) -> None:
     """Dead letters by the queue server's own count; timers and outbox at rest; limits and polls of each queue."""
     async with home.running() as daemon, looking(daemon) as operator:
+        await operator.until("/readyz", (200, "ready"))
         await one_check(home)
         seen = await operator.scrape()
     letters = home.sqs.counts(f"{COMMANDS}-dlq").visible
@@ -100,8 +110,6 @@ async def test_a_late_timer_and_a_dead_process_are_seen(home: World) -> None:
 
 
 async def _write(home: World, *statements: str) -> None:
-    from daemon.store.database import Write  # noqa: PLC0415  one test alone writes
-
     await home.database.apply([Write(statement) for statement in statements])
 
 
@@ -110,7 +118,7 @@ async def test_readiness_goes_first_when_it_stops(home: World) -> None:
     async with build(home.settings, Outside(home.clock)) as daemon:
         run = asyncio.create_task(daemon.run())
         async with looking(daemon) as operator:
-            assert await operator.asked("/readyz") == (200, "ready")
+            await operator.until("/readyz", (200, "ready"))
             assert (await operator.health())["sources"][COMMANDS]["state"] == "running"
             daemon.stop()
             assert await operator.asked("/readyz") == (503, "draining")
@@ -128,17 +136,13 @@ async def test_readiness_goes_first_when_it_stops(home: World) -> None:
 async def test_without_polls_it_is_not_ready_and_then_it_is_again(home: World) -> None:
     """SQS that cuts every call makes it unready after twice the wait, and lost; once it answers, it is ready again."""
     async with home.running() as daemon, looking(daemon) as operator:
-        assert await operator.asked("/readyz") == (200, "ready")
+        await operator.until("/readyz", (200, "ready"))
         home.sqs.faults.reset = 1.0
         home.sqs.end_polls()
-        async with asyncio.timeout(20):
-            while await operator.asked("/readyz") != (503, "polls"):
-                await asyncio.sleep(0.1)  # noqa: ASYNC110  what is waited for is what a probe would see
+        await operator.until("/readyz", (503, "polls"))
         seen, health = await operator.scrape(), await operator.health()
         home.sqs.faults.reset = 0.0
-        async with asyncio.timeout(30):
-            while await operator.asked("/readyz") != (200, "ready"):
-                await asyncio.sleep(0.1)  # noqa: ASYNC110  as above
+        await operator.until("/readyz", (200, "ready"))
         healed = await operator.health()
     assert seen.value("robotd_dependency_up", name="sqs") == seen.value("robotd_sample_up", source="sqs") == 0
     assert "robotd_queue_messages" not in seen.names
@@ -149,19 +153,19 @@ async def test_without_polls_it_is_not_ready_and_then_it_is_again(home: World) -
     assert healed["dependencies"]["sqs"] == {"state": "up", "since": None}
 
 
-@pytest.mark.parametrize("given", ["", "Bearer", "Bearer wrong", "Basic {}", "Bearer {}x", "Bearer \xe4\xff"])
-async def test_only_the_token_opens_what_is_not_a_probe(home: World, given: str) -> None:
+async def test_only_the_token_opens_what_is_not_a_probe(home: World) -> None:
     """With a token set, the two probes answer anybody, all else 401 for anything but this very token."""
     token = secrets.token_hex(16)
     looked_at(home, viewer_token=token)
     async with home.running() as daemon, looking(daemon) as nobody, looking(daemon, token) as viewer:
-        for path in ("/metrics", "/healthz", "/api/v1/anything", "/"):
+        for path, given in itertools.product(("/metrics", "/healthz", "/api/v1/anything", "/"), WRONG_KEYS):
             headers = [(b"Authorization", given.format(token).encode("latin-1"))]
             answer = await nobody.http.get(path, headers=headers)
             assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
             assert token not in answer.text
-        assert [(await nobody.asked(path))[0] for path in ("/livez", "/readyz")] == [200, 200]
+        assert {(await nobody.asked(path))[0] for path in ("/livez", "/readyz")} <= {200, 503}
         assert (await viewer.scrape()).names
+        await viewer.until("/readyz", (200, "ready"))
         assert (await viewer.health())["ready"] is True
         assert [(await viewer.asked(path))[0] for path in ("/api/v1/anything", "/")] == [404, 404]
 
@@ -195,16 +199,84 @@ async def test_what_becomes_of_recipients_is_counted_when_it_is_committed(tmp_pa
 
 
 async def test_a_test_of_a_server_is_counted_at_its_end(tmp_path: Path) -> None:
-    """One that passes and one that fails and is switched off: two verdicts, one server less, nothing under way."""
+    """One that passes, and one that fails and is switched off: two verdicts, one server less; then a cycle is over."""
     async with server_world(tmp_path / "robotd.db") as servers:
         home = looked_at(servers.home)
+        for number in (7, 8):
+            servers.servers.mailwizz.add(server(number))
+        servers.servers.probe.resolved[8] = [NO_HOST]
         async with home.running() as daemon, looking(daemon) as operator:
-            await servers.ask(7)
-            await servers.later(HOUR_MS)
+            for number in (7, 8):
+                await servers.ask(number)
+                await servers.later(60_000)
             seen = await operator.scrape()
-            ended = await servers.rows("SELECT verdict, deactivated FROM server_test_run WHERE phase = 'ENDED'")
-    for verdict in {str(verdict) for verdict, _ in ended}:
-        count = sum(found == verdict for found, _ in ended)
-        assert seen.value("robotd_server_tests_total", verdict=verdict) == count
-    assert seen.value("robotd_servers_deactivated_total") == sum(bool(switched) for _, switched in ended)
-    assert ended
+            await servers.cycle()
+            await servers.later(60_000)
+            await asyncio.sleep(home.settings.ops.sample_every_s)  # what is sampled is kept for so long
+            later = await operator.scrape()
+    verdicts = {str(labels["verdict"]): value for labels, value in seen.series("robotd_server_tests_total")}
+    assert verdicts == {"SUCCESSFUL": 1, "FAILED": 1}
+    assert seen.value("robotd_servers_deactivated_total") == 1
+    assert later.value("robotd_server_cycle_last_end_timestamp_seconds") >= MORNING_MS / 1000
+
+
+@pytest.fixture
+async def campaign(tmp_path: Path) -> AsyncIterator[Sending]:
+    """A world with WAHA and an edge, before its daemon runs."""
+    async with prepared(tmp_path / "robotd.db", tmp_path) as sending:
+        tree = sending.home.settings.model_dump()
+        sending.home.settings = type(sending.home.settings).model_validate({**tree, "edge": {"port": 0}})
+        sending.home.managers.add_step(ROBOT, STEP, "TOILET_VISIT", past_interval_s=7200, future_interval_s=1800)
+        yield sending
+
+
+async def test_every_name_in_rules_and_dashboard_is_scraped(campaign: Sending) -> None:
+    """After real traffic of every kind each name that an alert or a panel asks for is among those of the daemon."""
+    home = looked_at(campaign.home)
+    async with home.running() as daemon, looking(daemon) as operator:
+        await one_check(home)
+        await campaign.add_people([{"phoneNumber": phone(1)}])
+        await campaign.create()
+        await campaign.until_accepted(1)
+        seen = await operator.scrape()
+    rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"][0]["rules"]
+    asked = " ".join([*(rule["expr"] for rule in rules), *(expr for _, _, lines in PANELS for expr, _ in lines)])
+    names = set(re.findall(r"\b(?:robotd|process)_[a-z_]+", asked))
+    assert names - seen.described == set()
+    assert {metric.full_name for metric in METRICS if metric.kind is not Kind.HISTOGRAM} <= seen.described
+    assert {f"{metric.full_name}_count" for metric in METRICS if metric.kind is Kind.HISTOGRAM} <= seen.described
+    prose = {name for name in seen.described if not name.startswith(("robotd_", "process_"))}
+    assert prose == set()
+
+
+async def test_no_answer_holds_a_secret_a_number_or_a_text(campaign: Sending) -> None:
+    """Tokens, keys, phone numbers, texts, ids and addresses that the daemon met, also in errors, are in no answer."""
+    token, marks = secrets.token_hex(16), [secrets.token_hex(8) for _ in range(6)]
+    text, name, word, source, robot, reference = marks
+    home = looked_at(campaign.home, viewer_token=token)
+    numbers = [phone(secrets.randbelow(10**7)) for _ in range(3)]
+    hostile = [
+        word,
+        json.dumps({"type": word, "source": source, "id": reference}),
+        command(word, {"robotId": 4711, "replyTo": word}, source=source),
+        command("opt-out.add", {"phoneNumber": numbers[0], "reason": word, "userId": robot}),
+        command("status-check.get", {"robotId": 61999, "statusCheckId": 4711, "replyTo": f"q-{word}"}),
+    ]
+    async with home.running() as daemon, looking(daemon, token) as operator:
+        await one_check(home)
+        for body in hostile:
+            home.sqs.send(COMMANDS, body)
+            home.sqs.send(EVENTS, body)
+        await campaign.add_people([{"phoneNumber": number, "firstName": name} for number in numbers])
+        await campaign.create(text=text, callref=None)
+        await campaign.until_accepted(1)
+        campaign.waha.set_status(SESSION, "STOPPED")
+        daemon._parts.gate.lost("waha", f"no answer of {numbers[1]} with {token}")
+        await campaign.later(60_000)
+        answers = [(await operator.http.get(path)).text for path in ("/metrics", "/healthz", "/readyz", "/livez", "/x")]
+    key = home.settings.waha.api_key
+    assert key is not None
+    held = [*marks, *numbers, token, key.get_secret_value(), "4711", "61999", str(ROBOT), str(STEP), home.sqs.url]
+    assert {word for word in held for answer in answers if word in answer} == set()
+    assert "robotd_messages_processed_total" in answers[0]
+    assert '"waha"' in answers[1]
