@@ -3,9 +3,9 @@
 import sys
 
 if sys.argv[1:] == ["healthcheck"]:
-    from daemon.healthcheck import check
+    from daemon import healthcheck
 
-    sys.exit(check())
+    sys.exit(healthcheck.main())
 
 from daemon.cli import main
 

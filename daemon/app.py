@@ -121,17 +121,10 @@ def _daemon(base: Base, families: Families, rules: FileMonitors, watch: Template
 
     around = _around(base, handed_on)
     dispatcher = _dispatcher(base, families, around)
-    letters = DeadLetters(
-        base.sqs,
-        partial(topology.dead_letter_queue, base.settings.queues),
-        SqlBodies(base.database),
-        topology.report_missing,
-        base.watch.metrics,
-    )
+    letters = _letters(base)
     timers = _all_timers(base, dispatcher, letters, routes(families))
     timers_nudge += [(types, source.nudge) for types, source in timers]
     consumers, edge = tuple(_consumers(base, dispatcher, letters)), _edge(base, dispatcher)
-    ops = open_ops(_watched(base, consumers, timers, edge), base.watch.metrics, base.settings.ops)
     parts = Parts(
         consumers=consumers,
         timers=tuple(source for _, source in timers),
@@ -141,16 +134,20 @@ def _daemon(base: Base, families: Families, rules: FileMonitors, watch: Template
         renew_polling=base.sqs.renew_polling,
         forget_old=_retention(base).sweep,
         edge=edge,
-        ops=ops,
+        ops=open_ops(_watched(base, consumers, timers, edge), base.watch.metrics, base.settings.ops),
         keepers=(
             _monitor_keeper(base, families, rules, around).run,
             _keeper(base, around, families.campaigns.tend, LogEvent.CAMPAIGN_STRAYED).run,
             _keeper(base, around, families.cycles.tend, LogEvent.SERVER_STRAYED).run,
             *watch.keepers,
-            *(() if ops is None else (ops.health.pulse.run,)),
         ),
     )
     return Daemon(parts, base.settings.drain_timeout_s, base.settings.consumer.stalled_after_s)
+
+
+def _letters(base: Base) -> DeadLetters:
+    queue_of = partial(topology.dead_letter_queue, base.settings.queues)
+    return DeadLetters(base.sqs, queue_of, SqlBodies(base.database), topology.report_missing, base.watch.metrics)
 
 
 def _retention(base: Base) -> Retention:

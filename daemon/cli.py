@@ -82,7 +82,7 @@ def healthcheck(
     """Ask a running daemon whether it is ready; exit 0 or 1."""
     from daemon.healthcheck import check  # noqa: PLC0415  see the module's docstring
 
-    raise typer.Exit(check(host, port, timeout_s))
+    raise typer.Exit(check(os.environ, host, port, timeout_s))
 
 
 @app.command()

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Mapping
 
 HOST, PORT = "ROBOTD_OPS__HOST", "ROBOTD_OPS__PORT"
 _OK, _FAILED, _USAGE = 0, 1, 2
@@ -15,10 +16,15 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  what others lis
 _ENOUGH = 4096
 
 
-def check(host: str | None = None, port: int | None = None, timeout_s: float = 5.0) -> int:
+def main() -> int:
+    """What an image runs: the variables say all."""
+    return check(os.environ)
+
+
+def check(environ: Mapping[str, str], host: str | None = None, port: int | None = None, timeout_s: float = 5.0) -> int:
     """Exit code 0 where the daemon is ready, or where no port says that anything listens; else 1. Prints why."""
-    host = host or os.environ.get(HOST) or "127.0.0.1"
-    text = str(port) if port is not None else os.environ.get(PORT, "")
+    host = host or environ.get(HOST) or "127.0.0.1"
+    text = str(port) if port is not None else environ.get(PORT, "")
     if not text:
         return _told(_OK, f"not checked: neither --port nor {PORT} is set")
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):  # noqa: PLR2004  the ports that there are
@@ -51,4 +57,4 @@ def _told(code: int, text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(check())
+    sys.exit(main())

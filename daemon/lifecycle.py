@@ -159,6 +159,7 @@ class Daemon:
             self._watch(),
             self._forget(),
             *(keeper() for keeper in parts.keepers),
+            *(() if parts.ops is None else (parts.ops.health.pulse.run(),)),
         ]
 
     def _pollers(self) -> list[Coroutine[None, None, None]]:
