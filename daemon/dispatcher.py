@@ -31,6 +31,7 @@ from handlers.routes import Route
 # Before each try but the first, on average half of it: those who collided must not do so again. Six tries are enough
 # for eight replicas that write to one check at once.
 _PAUSES_AFTER_CONFLICT_S = (0.01, 0.02, 0.04, 0.08, 0.16)
+_UNTRACED = nullcontext()
 _log = structlog.get_logger()
 
 
@@ -78,7 +79,12 @@ class Dispatcher(Generic[Work]):
         identity = read_as.identity if isinstance(read_as, Message) else identify(delivery)
         try:
             with _context(delivery, identity), self._span(delivery, identity, read_as):
-                outcome = await self._end(delivery, identity, read_as)
+                if isinstance(read_as, Message):
+                    await self._probe("after_read")
+                    wanted = await self._outcome(delivery, read_as)
+                else:
+                    wanted = self.outcome_of(read_as)
+                outcome = await self._settle_safely(delivery, identity, wanted)
         finally:
             known = identity.type if identity.type in self._routes else "unknown"  # a sender's word is no label
             self._metrics.processed(delivery.queue, known, outcome, now_s() - began_s)
@@ -95,16 +101,9 @@ class Dispatcher(Generic[Work]):
         of_envelope = read_as.traceparent if isinstance(read_as, Message) else None
         parent = valid_traceparent(delivery.attributes.get(TRACEPARENT) or of_envelope)
         if self._traces is UNTRACED and parent is None:
-            return nullcontext()
+            return _UNTRACED
         ids = {"messaging.message.id": delivery.id, "messaging.message.conversation_id": identity.call_ref}
         return self._traces.process(delivery.queue, parent, ids)
-
-    async def _end(self, delivery: Delivery, identity: Identity, read_as: Message | Exception) -> str:
-        if isinstance(read_as, Exception):
-            return await self._settle_safely(delivery, identity, self.outcome_of(read_as))
-        await self._probe("after_read")
-        outcome = await self._outcome(delivery, read_as)
-        return await self._settle_safely(delivery, identity, outcome)
 
     async def _outcome(self, delivery: Delivery, message: Message) -> Outcome:
         try:

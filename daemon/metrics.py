@@ -1,13 +1,16 @@
 """What robotd counts about itself. Each fact is observed at one place, by one method of this class.
 
-The path of a message pays for two additions, one to a counter and one to a histogram, by a way that is remembered;
-everything else is counted for each batch, or read only when somebody scrapes.
+The path of a message pays for one call that adds to plain numbers; everything else is counted for each batch or call,
+or read only when somebody scrapes.
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
@@ -19,7 +22,39 @@ _WAIT_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 _LAG_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BUCKETS = {names.QUEUE_TIME_S: _WAIT_BUCKETS_S, names.LOOP_LAG_S: _LAG_BUCKETS_S}
 
+ProcessedFamily = CounterMetricFamily | HistogramMetricFamily
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter and histogram, which nobody reads
+
+
+class _Ends(Collector):
+    """How deliveries ended, in plain numbers: the library's own take a lock for each, three of them for a message."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, str], int] = {}
+        self._durations: dict[tuple[str, str], list[float]] = {}  # for each bucket, then beyond them, then the sum
+
+    def add(self, queue: str, message_type: str, outcome: str, seconds: float) -> None:
+        """One more."""
+        key = (queue, message_type, outcome)
+        self._counts[key] = self._counts.get(key, 0) + 1
+        durations = self._durations.get(key[:2])
+        if durations is None:
+            durations = self._durations[key[:2]] = [0.0] * (len(_BUCKETS_S) + 2)
+        durations[bisect_left(_BUCKETS_S, seconds)] += 1
+        durations[-1] += seconds
+
+    def collect(self) -> Iterable[ProcessedFamily]:
+        """As Prometheus wants them: buckets count all that is below."""
+        processed, took = names.PROCESSED, names.PROCESS_S
+        counter = CounterMetricFamily(processed.full_name, processed.help, labels=processed.labels)
+        for key, count in self._counts.items():
+            counter.add_metric(key, count)
+        histogram = HistogramMetricFamily(took.full_name, took.help, labels=took.labels)
+        bounds = [*(str(float(bound)) for bound in _BUCKETS_S), "+Inf"]
+        for of, (*counts, total_s) in self._durations.items():
+            histogram.add_metric(of, list(zip(bounds, accumulate(counts), strict=True)), total_s)
+        return counter, histogram
 
 
 class Metrics:
@@ -28,11 +63,13 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._counters = {metric: self._counter(metric) for metric in names.METRICS if metric.kind is Kind.COUNTER}
-        self._histograms = {
-            metric: self._histogram(metric) for metric in names.METRICS if metric.kind is Kind.HISTOGRAM
-        }
-        self._ends: dict[tuple[str, str, str], tuple[Callable[[], None], Callable[[float], None]]] = {}
+        ends = _Ends()
+        self.registry.register(ends)
+        self.processed = ends.add
+        """A delivery came to its end: queue, type, outcome, seconds."""
+        others = [metric for metric in names.METRICS if metric not in (names.PROCESSED, names.PROCESS_S)]
+        self._counters = {metric: self._counter(metric) for metric in others if metric.kind is Kind.COUNTER}
+        self._histograms = {metric: self._histogram(metric) for metric in others if metric.kind is Kind.HISTOGRAM}
         self._calls: dict[tuple[str, str], Callable[[float], None]] = {}
 
     def add(self, collector: Collector) -> None:
@@ -44,16 +81,6 @@ class Metrics:
         self._counters[names.RECEIVED].labels(queue).inc(count)
         if oldest_age_s is not None:
             self._histograms[names.QUEUE_TIME_S].labels(queue).observe(max(0.0, oldest_age_s))
-
-    def processed(self, queue: str, message_type: str, outcome: str, seconds: float) -> None:
-        """A delivery came to its end."""
-        key = (queue, message_type, outcome)
-        end = self._ends.get(key)
-        if end is None:
-            count = self._counters[names.PROCESSED].labels(*key).inc
-            end = self._ends[key] = (count, self._histograms[names.PROCESS_S].labels(queue, message_type).observe)
-        end[0]()
-        end[1](seconds)
 
     def called_sqs(self, operation: str, outcome: str, seconds: float) -> None:
         """A call of SQS ended."""
