@@ -274,6 +274,9 @@ async def test_no_answer_holds_a_secret_a_number_or_a_text(campaign: Sending) ->
         daemon._parts.gate.lost("waha", f"no answer of {numbers[1]} with {token}")
         await campaign.later(60_000)
         answers = [(await operator.http.get(path)).text for path in ("/metrics", "/healthz", "/readyz", "/livez", "/x")]
+    answers[0] = "\n".join(
+        line.rpartition(" ")[0] or line for line in answers[0].splitlines()
+    )  # a figure may look like an id
     key = home.settings.waha.api_key
     assert key is not None
     held = [*marks, *numbers, token, key.get_secret_value(), "4711", "61999", str(ROBOT), str(STEP), home.sqs.url]
