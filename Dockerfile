@@ -22,5 +22,8 @@ WORKDIR /var/lib/robotd
 RUN chown 10001:10001 /var/lib/robotd
 USER 10001:10001
 STOPSIGNAL SIGTERM
+# Asks /readyz where ROBOTD_OPS__PORT is set, and is content where it is not. It loads nothing but a socket.
+HEALTHCHECK --interval=15s --timeout=6s --start-period=30s \
+    CMD ["/opt/robotd/bin/python", "-I", "-S", "/opt/robotd/app/daemon/healthcheck.py"]
 ENTRYPOINT ["robotd"]
 CMD ["run"]

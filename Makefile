@@ -63,6 +63,18 @@ system:
 	    echo "no real mail host without root: its tests will be skipped by name. To run them as root: apt-get install $(MAIL_PACKAGES)"; \
 	  fi; fi
 
+	@if [ ! -x $(BIN)/promtool ]; then \
+	  if command -v promtool >/dev/null; then mkdir -p $(BIN); ln -sf "$$(command -v promtool)" $(BIN)/promtool; \
+	  elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "taking promtool out of Debian's prometheus for the tests; nothing is installed"; \
+	    mkdir -p $(BIN); place=$$(mktemp -d /tmp/robotd-promtool.XXXXXX); trap 'rm -rf "$$place"' EXIT; chmod 755 "$$place"; \
+	    apt-get update -qq && (cd "$$place" && apt-get download -qq prometheus >/dev/null 2>&1) \
+	      && dpkg-deb --fsys-tarfile "$$place"/prometheus_*.deb | tar -xO ./usr/bin/promtool >"$$place/promtool" \
+	      && install -m 755 "$$place/promtool" $(BIN)/promtool; \
+	  else \
+	    echo "promtool is missing: the tests of alerts will be skipped by name. To run them: apt-get install prometheus"; \
+	  fi; fi
+
 demo: $(STAMP) ## a day in one home, a campaign, delivery servers, in the terminal: no AWS, no MySQL, no Docker
 	@$(BIN)/robotd demo
 
@@ -124,6 +136,7 @@ bench: $(STAMP) system ## messages/s, sends/s and CPU against bare loops, in one
 
 docs: $(STAMP) ## write the generated pages anew
 	@$(BIN)/python -m daemon.settings_report docs/configuration.md
+	@$(BIN)/python -m daemon.metrics_report docs
 	@$(BIN)/robotd templates schema >.venv/schema.json && mv .venv/schema.json docs/contracts/status-check-template.schema.json
 	@$(BIN)/python -m daemon.contracts write
 

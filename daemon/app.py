@@ -1,7 +1,7 @@
 """The composition root: everything is built here, in order, and closed in reverse; nothing is wired anywhere else."""
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +13,18 @@ from daemon.campaign_keeper import CampaignKeeper
 from daemon.clock import SystemClock
 from daemon.consumer import Consumer, QueueSource
 from daemon.dead_letters import DeadLetters
-from daemon.delivery import COMMANDS, EVENTS, WHATSAPP
+from daemon.delivery import COMMANDS, EVENTS, HTTP, WHATSAPP
 from daemon.dispatcher import Dispatcher, Policy
 from daemon.families import Neighbours, OpensServers, open_families
 from daemon.gate import Gate
+from daemon.health import TakesUp
 from daemon.http.edge import Edge, EdgeLimits
 from daemon.lifecycle import Daemon, Parts
 from daemon.log import LogEvent
+from daemon.metrics import Metrics
 from daemon.monitors import FileMonitors, MonitorKeeper
 from daemon.opening import AnyDatabase, checks_to_read, open_database, open_sqs, template_library
+from daemon.operations import Seen, open_ops, open_watch, queue_samples
 from daemon.outbox import Addressing
 from daemon.probe import Probe, unobserved
 from daemon.relay import Relay, RelayPace
@@ -30,6 +33,7 @@ from daemon.settings_values import read_queue_names
 from daemon.sqs import Sqs
 from daemon.store.bodies import SqlBodies
 from daemon.store.books import SqlBooks
+from daemon.store.gauges import SqlGauges
 from daemon.store.ids import Ids
 from daemon.store.leases import Leases
 from daemon.store.migrate import migrate
@@ -40,6 +44,8 @@ from daemon.store.timers import SqlTimers, Types
 from daemon.store.uow import Committed, SqlUnitOfWork, Surroundings
 from daemon.template_watch import TemplateWatch
 from daemon.timers import TimerPace, Timers
+from daemon.traces import Traces
+from daemon.watch import Watch
 from daemon.whatsapp_events import webhook_key
 from domain.ports import Clock
 from handlers.routes import Families, Route, patient_timers, routes, server_timers
@@ -50,11 +56,12 @@ _REST_S = 0.05  # of timers that may wait for a slow neighbour: nobody notices, 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a test or the demo may put in place of the world's own: the clock, a probe for its failpoints, mail."""
+    """What a test or the demo may put in place of our own: the clock, a probe for its failpoints, mail, traces."""
 
     clock: Clock
     probe: Probe = unobserved
     open_servers: OpensServers | None = None
+    traces: Traces | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ class Base:
     sqs: Sqs
     gate: Gate
     rows: RowIds
+    watch: Watch
 
 
 @asynccontextmanager
@@ -80,8 +88,17 @@ async def build(settings: Settings, outside: Outside | None = None) -> AsyncIter
         gate, templates = Gate(), template_library(settings, database)
         watch = TemplateWatch(settings.templates.folder, templates, gate, every_s=settings.templates.reload_every_s)
         await watch.begin()
-        sqs = await stack.enter_async_context(open_sqs(settings))
-        base = Base(settings, outside, database, sqs, gate, RowIds())
+        metrics = Metrics()
+        sqs = await stack.enter_async_context(open_sqs(settings, metrics=metrics))
+        base = Base(
+            settings,
+            outside,
+            database,
+            sqs,
+            gate,
+            RowIds(),
+            stack.enter_context(open_watch(settings, metrics, outside.traces)),
+        )
         rules = FileMonitors(settings.monitors.file)
         rules.look()
         neighbours = Neighbours(settings, gate.restored, outside.probe, outside.open_servers)
@@ -95,6 +112,8 @@ def _daemon(base: Base, families: Families, rules: FileMonitors, watch: Template
 
     def handed_on(committed: Committed) -> None:
         relay.offer(committed.outbox)
+        for metric, label in committed.tally:
+            base.watch.metrics.tallied(metric, label)
         for timer_type, due_at_ms in committed.timers:
             for types, nudge in timers_nudge:
                 if types.covers(timer_type):
@@ -102,23 +121,20 @@ def _daemon(base: Base, families: Families, rules: FileMonitors, watch: Template
 
     around = _around(base, handed_on)
     dispatcher = _dispatcher(base, families, around)
-    letters = DeadLetters(
-        base.sqs,
-        partial(topology.dead_letter_queue, base.settings.queues),
-        SqlBodies(base.database),
-        topology.report_missing,
-    )
+    letters = _letters(base)
     timers = _all_timers(base, dispatcher, letters, routes(families))
     timers_nudge += [(types, source.nudge) for types, source in timers]
+    consumers, edge = tuple(_consumers(base, dispatcher, letters)), _edge(base, dispatcher)
     parts = Parts(
-        consumers=tuple(_consumers(base, dispatcher, letters)),
+        consumers=consumers,
         timers=tuple(source for _, source in timers),
         relay=relay,
         gate=base.gate,
         ping=partial(base.database.fetch, "SELECT 1"),
         renew_polling=base.sqs.renew_polling,
         forget_old=_retention(base).sweep,
-        edge=_edge(base, dispatcher),
+        edge=edge,
+        ops=open_ops(_watched(base, consumers, timers, edge), base.watch.metrics, base.settings.ops),
         keepers=(
             _monitor_keeper(base, families, rules, around).run,
             _keeper(base, around, families.campaigns.tend, LogEvent.CAMPAIGN_STRAYED).run,
@@ -127,6 +143,11 @@ def _daemon(base: Base, families: Families, rules: FileMonitors, watch: Template
         ),
     )
     return Daemon(parts, base.settings.drain_timeout_s, base.settings.consumer.stalled_after_s)
+
+
+def _letters(base: Base) -> DeadLetters:
+    queue_of = partial(topology.dead_letter_queue, base.settings.queues)
+    return DeadLetters(base.sqs, queue_of, SqlBodies(base.database), topology.report_missing, base.watch.metrics)
 
 
 def _retention(base: Base) -> Retention:
@@ -188,6 +209,7 @@ def _dispatcher(base: Base, families: Families, around: Surroundings) -> Dispatc
         probe=base.outside.probe,
         lost=lambda error: base.gate.lost(error.dependency, str(error)),
         webhook_key=webhook_key(settings),
+        watch=base.watch,
     )
 
 
@@ -196,7 +218,8 @@ def _edge(base: Base, dispatcher: Dispatcher[SqlUnitOfWork]) -> Edge | None:
     if settings.port is None:
         return None
     limits = EdgeLimits(settings.host, settings.port, settings.max_requests, settings.request_timeout_s)
-    return Edge(limits, dispatcher, checks_to_read(base.database), clock=base.outside.clock, gate=base.gate)
+    checks, clock = checks_to_read(base.database), base.outside.clock
+    return Edge(limits, dispatcher, checks, clock=clock, gate=base.gate, metrics=base.watch.metrics)
 
 
 def _relay(base: Base) -> Relay:
@@ -215,6 +238,7 @@ def _relay(base: Base) -> Relay:
         gate=base.gate,
         probe=base.outside.probe,
         create_queue=create,
+        watch=base.watch,
     )
 
 
@@ -249,6 +273,7 @@ def _timers(
         pace=TimerPace(settings.poll_every_s, settings.batch, max_in_flight, settings.lease_s, rest_s),
         gate=base.gate,
         probe=base.outside.probe,
+        metrics=base.watch.metrics,
     )
 
 
@@ -259,5 +284,31 @@ def _consumers(base: Base, dispatcher: Dispatcher[SqlUnitOfWork], letters: DeadL
         QueueSource(name, reads, consumer.max_in_flight, consumer.visibility_timeout_s) for name, reads in consumed
     ]
     return [
-        Consumer(source, base.sqs, dispatcher, letters, gate=base.gate, probe=base.outside.probe) for source in sources
+        Consumer(
+            source,
+            base.sqs,
+            dispatcher,
+            letters,
+            gate=base.gate,
+            probe=base.outside.probe,
+            watch=base.watch,
+        )
+        for source in sources
     ]
+
+
+def _watched(
+    base: Base, consumers: Sequence[Consumer], timers: Sequence[tuple[Types, Timers]], edge: Edge | None
+) -> Seen:
+    named = zip(("timers", "timers-campaigns", "timers-servers"), (source for _, source in timers), strict=True)
+    sources: list[tuple[str, TakesUp]] = [*((consumer.source.name, consumer) for consumer in consumers), *named]
+    if edge is not None:
+        sources.append((HTTP, edge))
+    return Seen(
+        sources=sources,
+        gate=base.gate,
+        ping=partial(base.database.fetch, "SELECT 1"),
+        wait_s=base.settings.consumer.wait_s,
+        of_database=SqlGauges(base.database, base.outside.clock).samples,
+        of_queues=partial(queue_samples, base.sqs, topology.topology(base.settings)),
+    )

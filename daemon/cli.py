@@ -77,6 +77,19 @@ def check_config(*, config: ConfigOption = None, as_json: JsonOption = False) ->
 
 
 @app.command()
+def healthcheck(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address; else the variable of ops.host, else loopback.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; else the variable of ops.port.")] = None,
+    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait for the answer.")] = 5.0,
+) -> None:
+    """Ask a running daemon whether it is ready; exit 0 or 1."""
+    from daemon.healthcheck import check  # noqa: PLC0415  see the module's docstring
+
+    raise typer.Exit(check(os.environ, host, port, timeout_s))
+
+
+@app.command()
 def migrate(
     *,
     config: ConfigOption = None,

@@ -21,7 +21,14 @@ _CONFIGURATION = 3
 def secrets_of(settings: Settings) -> list[str]:
     """The values that must never be logged, whatever text they stand in."""
     waha, slack = settings.waha, settings.slack.webhook_url
-    kept = (settings.aws.secret_access_key, settings.database.password, waha.api_key, waha.webhook_key, slack)
+    kept = (
+        settings.aws.secret_access_key,
+        settings.database.password,
+        waha.api_key,
+        waha.webhook_key,
+        slack,
+        settings.ops.viewer_token,
+    )
     return [secret.get_secret_value() for secret in kept if secret is not None]
 
 

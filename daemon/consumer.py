@@ -23,6 +23,7 @@ from daemon.log import LogEvent
 from daemon.ownership import Ownership
 from daemon.probe import Probe
 from daemon.sqs import BATCH, QueueMissing, Received, Sqs
+from daemon.watch import Watch
 from domain.backoff import backoff_s
 from domain.errors import Unavailable
 
@@ -111,18 +112,22 @@ class Consumer:
         *,
         gate: Gate,
         probe: Probe,
+        watch: Watch | None = None,
     ) -> None:
         self.source = source
         self._sqs = sqs
         self._dead_letters = dead_letters
         self._gate = gate
         self._probe = probe
-        self._ownership = Ownership(source.name, sqs, source.visibility_timeout_s)
+        self._watch = watch or Watch()
+        self._ownership = Ownership(source.name, sqs, source.visibility_timeout_s, self._watch.metrics)
         self._in_flight: InFlight[SqsDelivery] = InFlight(dispatcher, gate, self._finished)
         self._free = asyncio.Event()
         self._free.set()
         self._stopping = asyncio.Event()
         self._poll_began_s: float | None = None
+        self._polled_at_s: float | None = None
+        self._unheard_since_s: float | None = None
 
     def stop(self) -> None:
         """Start no further poll and no further handler."""
@@ -135,9 +140,29 @@ class Consumer:
         return len(self._in_flight)
 
     @property
+    def limit(self) -> int:
+        """How many deliveries may be in flight."""
+        return self.source.max_in_flight
+
+    @property
     def polls_since_s(self) -> float:
         """How long the poll that is under way has taken; 0 without one."""
         return 0.0 if self._poll_began_s is None else time.monotonic() - self._poll_began_s
+
+    @property
+    def unheard_s(self) -> float:
+        """How long polls are tried without one that came back; 0 while none is wanted."""
+        return 0.0 if self._unheard_since_s is None else time.monotonic() - self._unheard_since_s
+
+    @property
+    def polled_at_s(self) -> float | None:
+        """When a poll last came back, wall clock; None before the first."""
+        return self._polled_at_s
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is received, because the database is lost or the process stops."""
+        return self._stopping.is_set() or self._gate.is_closed
 
     async def at_rest(self) -> None:
         """Return when nothing is in flight."""
@@ -198,13 +223,21 @@ class Consumer:
             await self._free.wait()
 
     async def _poll(self, free: int) -> list[Received]:
-        self._poll_began_s = time.monotonic()
+        began_ns, self._poll_began_s = time.time_ns(), time.monotonic()
+        if self._unheard_since_s is None:
+            self._unheard_since_s = self._poll_began_s
         try:
-            return await self._sqs.receive(
+            received = await self._sqs.receive(
                 self.source.name, limit=free, visibility_timeout_s=self.source.visibility_timeout_s
             )
         finally:
             self._poll_began_s = None
+        self._unheard_since_s, self._polled_at_s = None, time.time()
+        if received:
+            oldest_ms = min(message.sent_at_ms for message in received)
+            self._watch.metrics.received(self.source.name, len(received), self._polled_at_s - oldest_ms / 1000)
+            self._watch.traces.receive(self.source.name, len(received), began_ns)
+        return received
 
     async def _take(self, received: list[Received]) -> None:
         if not received:

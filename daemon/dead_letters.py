@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from daemon.delivery import Delivery, Rejection
+from daemon.metrics import Metrics
 from daemon.sqs import Outgoing, QueueMissing, Sqs
 from domain.errors import Unavailable
 from domain.wire import MAX_MESSAGE_BYTES, iso, write_json
@@ -41,6 +42,7 @@ class DeadLetters:
     queue_of: Callable[[str], str]
     bodies: KeepsBodies
     missing: Callable[[str], Awaitable[None]]
+    metrics: Metrics = field(default_factory=Metrics)
 
     async def bury(self, delivery: Delivery, rejection: Rejection) -> None:
         """Send the copy. Raises Unavailable; then nothing was deleted and the delivery comes back."""
@@ -53,6 +55,7 @@ class DeadLetters:
             raise Unavailable("sqs", f"the dead-letter queue {queue} does not exist") from None
         if errors[0] is not None:
             raise errors[0]
+        self.metrics.buried(delivery.queue, rejection.kind)
 
     async def _letter(self, delivery: Delivery, rejection: Rejection) -> Outgoing:
         reason, own = _reason(delivery, rejection), _own(delivery)

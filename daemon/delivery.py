@@ -88,6 +88,7 @@ class Message:
     robot_id: int | None = None
     call_ref: str | None = None
     reply_to: str | None = None
+    traceparent: str | None = None
 
     @property
     def identity(self) -> "Identity":

@@ -7,7 +7,7 @@ on the queue, and `outcome_of` is the one place where surprises become outcomes.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Generic
 
@@ -17,8 +17,11 @@ from daemon.books import Attempts, Books, Entry, Work
 from daemon.delivery import COMMANDS, HTTP, TIMERS, Delivery, Identity, Message, Rejection
 from daemon.lanes import Lanes
 from daemon.log import LogEvent, message_context
+from daemon.metrics import now_s
 from daemon.probe import Probe
 from daemon.reading import identify, read
+from daemon.traces import TRACEPARENT, UNTRACED, valid_traceparent
+from daemon.watch import Watch
 from domain.backoff import backoff_s, deferral_s
 from domain.errors import Conflict, MessageError, RuleViolation, Unavailable
 from domain.messages import error_result
@@ -28,6 +31,7 @@ from handlers.routes import Route
 # Before each try but the first, on average half of it: those who collided must not do so again. Six tries are enough
 # for eight replicas that write to one check at once.
 _PAUSES_AFTER_CONFLICT_S = (0.01, 0.02, 0.04, 0.08, 0.16)
+_UNTRACED = nullcontext()
 _log = structlog.get_logger()
 
 
@@ -56,6 +60,7 @@ class Dispatcher(Generic[Work]):
         probe: Probe,
         lost: Callable[[Unavailable], None],
         webhook_key: str | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._routes = routes
         self._books = books
@@ -63,22 +68,42 @@ class Dispatcher(Generic[Work]):
         self._probe = probe
         self._lost = lost
         self._webhook_key = webhook_key
+        watch = watch or Watch()
+        self._metrics, self._traces = watch.metrics, watch.traces
         self._lanes = Lanes()
 
     async def process(self, delivery: Delivery) -> None:
         """Take one delivery to its end. Raises Unavailable only when the queue itself can't be told the outcome."""
+        began_s, outcome = now_s(), "unsettled"
+        read_as = self._read(delivery)
+        identity = read_as.identity if isinstance(read_as, Message) else identify(delivery)
         try:
-            message = read(delivery, self._routes, self._webhook_key)
+            with _context(delivery, identity), self._span(delivery, identity, read_as):
+                if isinstance(read_as, Message):
+                    await self._probe("after_read")
+                    wanted = await self._outcome(delivery, read_as)
+                else:
+                    wanted = self.outcome_of(read_as)
+                outcome = await self._settle_safely(delivery, identity, wanted)
+        finally:
+            known = identity.type if identity.type in self._routes else "unknown"  # a sender's word is no label
+            self._metrics.processed(delivery.queue, known, outcome, now_s() - began_s)
+
+    def _read(self, delivery: Delivery) -> Message | Exception:
+        try:
+            return read(delivery, self._routes, self._webhook_key)
         except Exception as error:  # noqa: BLE001  also what no reader foresaw must end in the dead-letter queue
-            identity = identify(delivery)
-            with _context(delivery, identity):
-                await self._settle_safely(delivery, identity, self.outcome_of(error))
-            return
-        identity = message.identity
-        with _context(delivery, identity):
-            await self._probe("after_read")
-            outcome = await self._outcome(delivery, message)
-            await self._settle_safely(delivery, identity, outcome)
+            return error
+
+    def _span(
+        self, delivery: Delivery, identity: Identity, read_as: Message | Exception
+    ) -> AbstractContextManager[None]:
+        of_envelope = read_as.traceparent if isinstance(read_as, Message) else None
+        parent = valid_traceparent(delivery.attributes.get(TRACEPARENT) or of_envelope)
+        if self._traces is UNTRACED and parent is None:
+            return _UNTRACED
+        ids = {"messaging.message.id": delivery.id, "messaging.message.conversation_id": identity.call_ref}
+        return self._traces.process(delivery.queue, parent, ids)
 
     async def _outcome(self, delivery: Delivery, message: Message) -> Outcome:
         try:
@@ -134,38 +159,43 @@ class Dispatcher(Generic[Work]):
                 _log.exception(LogEvent.MESSAGE_FAILED, exc_info=error)
                 return Retry(None, f"{type(error).__name__}: {error}")
 
-    async def _settle_safely(self, delivery: Delivery, identity: Identity, outcome: Outcome) -> None:
+    async def _settle_safely(self, delivery: Delivery, identity: Identity, outcome: Outcome) -> str:
+        """Returns what became of it, in the words of the journal."""
         try:
-            await self._settle(delivery, identity, outcome)
+            with self._traces.settle(delivery.queue):
+                return await self._settle(delivery, identity, outcome)
         except Unavailable as error:
             self._lost(error)
             if error.dependency == "sqs":
                 raise
             await delivery.retry(self._policy.unavailable_cap_s / 2)
+            return "retried"
 
-    async def _settle(self, delivery: Delivery, identity: Identity, outcome: Outcome) -> None:
+    async def _settle(self, delivery: Delivery, identity: Identity, outcome: Outcome) -> str:
         await self._probe("before_settle")
+        became = "done"
         match outcome:
             case Done():
                 await self._forget_tries_of_a_copy(delivery, outcome)
                 await delivery.ack()
-                event = LogEvent.MESSAGE_DUPLICATE if outcome.note == "duplicate" else LogEvent.MESSAGE_HANDLED
+                became = "duplicate" if outcome.note == "duplicate" else "done"
+                event = LogEvent.MESSAGE_DUPLICATE if became == "duplicate" else LogEvent.MESSAGE_HANDLED
                 _log.info(event, note=outcome.note)
             case Retry():
-                await self._retry(delivery, identity, outcome)
+                became = await self._retry(delivery, identity, outcome)
             case Reject():
-                await self._reject(delivery, identity, outcome)
+                became = await self._reject(delivery, identity, outcome)
         await self._probe("after_settle")
+        return became
 
     async def _forget_tries_of_a_copy(self, delivery: Delivery, outcome: Done) -> None:
         """Another copy was handled: its commit forgot its own tries, not those of this one."""
         if outcome.note == "duplicate" and delivery.receive_count > 1 and delivery.fence is None:
             await self._books.forget(delivery)
 
-    async def _retry(self, delivery: Delivery, identity: Identity, retry: Retry) -> None:
+    async def _retry(self, delivery: Delivery, identity: Identity, retry: Retry) -> str:
         if delivery.reads == HTTP:
-            await self._turn_away(delivery, identity, retry)
-            return
+            return await self._turn_away(delivery, identity, retry)
         before = await self._books.attempts(delivery)
         now = replace(
             before,
@@ -174,19 +204,20 @@ class Dispatcher(Generic[Work]):
         )
         if now.attempts >= self._policy.max_attempts:
             reason = f"gave up after {now.attempts} attempts; the last one: {retry.reason}"
-            await self._reject(delivery, identity, Reject(reason, "attempts-exhausted"))
-            return
+            return await self._reject(delivery, identity, Reject(reason, "attempts-exhausted"))
         after_s = self._wait_s(retry, now)
         await self._books.note_retry(delivery, now, Entry(identity, "retried", retry.reason, now.attempts))
         await delivery.retry(after_s)
         _log.info(LogEvent.MESSAGE_RETRIED, after_s=after_s, reason=retry.reason, attempts=now.attempts)
+        return "retried"
 
-    async def _turn_away(self, delivery: Delivery, identity: Identity, retry: Retry) -> None:
+    async def _turn_away(self, delivery: Delivery, identity: Identity, retry: Retry) -> str:
         """The caller hears it and asks again with a delivery of its own: this one never comes back to be counted."""
         after_s = self._wait_s(retry, Attempts(1, 1, 0, 0))
         await self._books.note(delivery, Entry(identity, "retried", retry.reason, 1))
         await delivery.retry(after_s)
         _log.info(LogEvent.MESSAGE_RETRIED, after_s=after_s, reason=retry.reason, attempts=1)
+        return "retried"
 
     def _wait_s(self, retry: Retry, now: Attempts) -> float:
         if retry.after_s is not None:
@@ -196,7 +227,7 @@ class Dispatcher(Generic[Work]):
             return backoff_s(now.attempts, self._policy.first_s, self._policy.cap_s, chance)
         return deferral_s(now.deferrals, self._policy.unavailable_cap_s, chance)
 
-    async def _reject(self, delivery: Delivery, identity: Identity, reject: Reject) -> None:
+    async def _reject(self, delivery: Delivery, identity: Identity, reject: Reject) -> str:
         before = await self._books.attempts(delivery)
         entry = Entry(identity, "rejected", f"{reject.kind}: {reject.reason}", before.attempts + 1)
         await self._give_up(delivery, identity, reject)
@@ -207,6 +238,7 @@ class Dispatcher(Generic[Work]):
         await self._probe("after_dead_letter")
         await self._books.forget(delivery)
         _log.warning(LogEvent.MESSAGE_REJECTED, kind=reject.kind, reason=reject.reason, rejected_type=identity.type)
+        return "rejected"
 
     async def _give_up(self, delivery: Delivery, identity: Identity, reject: Reject) -> None:
         """Let the family say what follows where its message is given up: something may wait for it for ever.

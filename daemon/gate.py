@@ -1,7 +1,8 @@
 """Which dependencies are lost: said once when one goes and once when it is back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import structlog
@@ -18,7 +19,8 @@ class Gate:
     """Closed while the database is lost: without it nothing can be handled, so nothing should be received."""
 
     def __init__(self) -> None:
-        self._lost: set[str] = set()
+        self._lost: dict[str, float] = {}
+        self._known: set[str] = {DATABASE, "sqs"}
         self._open = asyncio.Event()
         self._open.set()
         self._closed = asyncio.Event()
@@ -28,7 +30,8 @@ class Gate:
         """A dependency did not answer. Logged the first time only."""
         if dependency in self._lost:
             return
-        self._lost.add(dependency)
+        self._lost[dependency] = time.time()
+        self._known.add(dependency)
         _log.warning(LogEvent.DEPENDENCY_LOST, dependency=dependency, reason=reason)
         if dependency == DATABASE:
             self._closed.set()
@@ -39,7 +42,7 @@ class Gate:
         """A dependency answered. Logged only after a loss."""
         if dependency not in self._lost:
             return
-        self._lost.discard(dependency)
+        del self._lost[dependency]
         _log.info(LogEvent.DEPENDENCY_RESTORED, dependency=dependency)
         if dependency == DATABASE:
             self._closed.clear()
@@ -49,6 +52,16 @@ class Gate:
     def missing(self) -> frozenset[str]:
         """The dependencies that are lost now."""
         return frozenset(self._lost)
+
+    @property
+    def lost_since_s(self) -> Mapping[str, float | None]:
+        """Each dependency that was ever lost, database and SQS anyway: since when, wall clock, or None for not now."""
+        return {name: self._lost.get(name) for name in sorted(self._known)}
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the database is lost."""
+        return DATABASE in self._lost
 
     async def wait(self) -> None:
         """Return once the database is there, or the process ends."""

@@ -11,6 +11,7 @@ import structlog
 from daemon.consumer import Consumer
 from daemon.gate import Gate
 from daemon.http.edge import Edge
+from daemon.http.ops import Ops
 from daemon.log import LogEvent
 from daemon.relay import Relay
 from daemon.timers import Timers
@@ -48,6 +49,7 @@ class Parts:
     forget_old: Callable[[], Awaitable[int]]
     edge: Edge | None = None
     keepers: tuple[Callable[[], Coroutine[None, None, None]], ...] = ()
+    ops: Ops | None = None
 
 
 class Daemon:
@@ -64,7 +66,9 @@ class Daemon:
         self._is_broken = False
 
     def stop(self) -> None:
-        """Begin to drain."""
+        """Begin to drain: who asks whether we are ready hears no from this moment on."""
+        if self._parts.ops is not None:
+            self._parts.ops.health.drain()
         self._stop.set()
 
     @property
@@ -73,8 +77,17 @@ class Daemon:
         return self._parts.edge
 
     @property
+    def ops(self) -> Ops | None:
+        """What operators see, where it is configured."""
+        return self._parts.ops
+
+    @property
     def _edges(self) -> tuple[Edge, ...]:
         return () if self._parts.edge is None else (self._parts.edge,)
+
+    @property
+    def _doors(self) -> tuple[Ops | Edge, ...]:
+        return (*(() if self._parts.ops is None else (self._parts.ops,)), *self._edges)
 
     @property
     def _sources(self) -> tuple[Consumer | Timers | Edge, ...]:
@@ -95,12 +108,15 @@ class Daemon:
         """Run to the end. Raises whatever kills one of the parts: a dying part stops the daemon loudly."""
         _log.info(LogEvent.DAEMON_STARTED, queues=[consumer.source.name for consumer in self._parts.consumers])
         try:
-            for edge in self._edges:
-                await edge.start()
+            for door in self._doors:
+                await door.start()
             ending = await self._run_parts()
         except BaseException:
             await self._abandon()
             raise
+        finally:
+            if self._parts.ops is not None:
+                await self._parts.ops.close()
         _log.info(LogEvent.DAEMON_STOPPED, ending=ending.name)
         return ending
 
@@ -143,6 +159,7 @@ class Daemon:
             self._watch(),
             self._forget(),
             *(keeper() for keeper in parts.keepers),
+            *(() if parts.ops is None else (parts.ops.health.pulse.run(),)),
         ]
 
     def _pollers(self) -> list[Coroutine[None, None, None]]:
@@ -153,6 +170,8 @@ class Daemon:
 
     async def _drain(self, pollers: list[asyncio.Task[None]]) -> Ending:
         parts, loop = self._parts, asyncio.get_running_loop()
+        if parts.ops is not None:  # a part that died asks for the end by itself
+            parts.ops.health.drain()
         deadline_s = loop.time() + self._drain_timeout_s - _SETTLE_S
         _log.info(LogEvent.DAEMON_DRAINING, in_flight=self.in_flight)
         for source in self._sources:

@@ -94,6 +94,7 @@ class LogEvent(StrEnum):
     HTTP_LISTENING = "http.listening"
     HTTP_ANSWERED = "http.answered"
     HTTP_FAILED = "http.failed"  # by an exception that nobody expected
+    METRICS_SAMPLE_FAILED = "metrics.sample_failed"
     LIBRARY_LOGGED = "library.logged"
     UNLISTED = "log.unlisted"
     LOG_DROPPED = "log.dropped"

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 
 from daemon.campaign_view import CampaignReads
+from daemon.metrics import Metrics
 from daemon.probe import Probe, unobserved
 from daemon.server_view import ServerReads
 from daemon.settings import Settings
@@ -75,7 +76,9 @@ async def _open_database(settings: Settings, probe: Probe) -> AnyDatabase:
 
 
 @asynccontextmanager
-async def open_sqs(settings: Settings, *, poll_wait_s: int | None = None) -> AsyncIterator[Sqs]:
+async def open_sqs(
+    settings: Settings, *, poll_wait_s: int | None = None, metrics: Metrics | None = None
+) -> AsyncIterator[Sqs]:
     """SQS as the settings say; `poll_wait_s` overrides how long a long poll waits."""
     aws = settings.aws
     access = SqsAccess(
@@ -86,7 +89,7 @@ async def open_sqs(settings: Settings, *, poll_wait_s: int | None = None) -> Asy
         connect_timeout_s=aws.connect_timeout_s,
         poll_wait_s=settings.consumer.wait_s if poll_wait_s is None else poll_wait_s,
     )
-    async with connect(access) as sqs:
+    async with connect(access, metrics) as sqs:
         yield sqs
 
 

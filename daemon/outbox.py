@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from daemon.traces import TRACEPARENT, current_traceparent
 from domain.errors import RuleViolation
 from domain.messages import Result
 from domain.wire import MAX_MESSAGE_BYTES, JsonObject, iso, write_json
@@ -37,6 +38,8 @@ class Addressing:
         attributes = {"type": result.type, "time": time}
         if result.call_ref is not None:
             attributes["callRef"] = result.call_ref
+        if (traceparent := current_traceparent()) is not None:
+            attributes[TRACEPARENT] = traceparent
         body = write_json(
             {
                 "from": {"serviceName": self.service_name, "hostname": self.hostname},

@@ -13,6 +13,7 @@ import structlog
 
 from daemon.batcher import Batcher
 from daemon.log import LogEvent
+from daemon.metrics import Metrics
 from daemon.sqs import BATCH, Sqs, StaleHandle
 from domain.errors import RobotdError, Unavailable
 
@@ -30,7 +31,8 @@ class _Held:
 class Ownership:
     """The receipts that this process holds on one queue."""
 
-    def __init__(self, queue: str, sqs: Sqs, visibility_timeout_s: int) -> None:
+    def __init__(self, queue: str, sqs: Sqs, visibility_timeout_s: int, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
         self._queue = queue
         self._sqs = sqs
         self._timeout_s = visibility_timeout_s
@@ -56,7 +58,7 @@ class Ownership:
             try:
                 await self._deletes.submit(handle)
             except StaleHandle as error:
-                _log.warning(LogEvent.MESSAGE_OWNERSHIP_LOST, queue=self._queue, reason=str(error))
+                self._note_lost(str(error))
             except Unavailable:
                 if not tries_left:
                     raise
@@ -72,7 +74,7 @@ class Ownership:
         try:
             await self._changes.submit((handle, min(after_s, _LONGEST_VISIBILITY_S)))
         except StaleHandle as error:
-            _log.warning(LogEvent.MESSAGE_OWNERSHIP_LOST, queue=self._queue, reason=str(error))
+            self._note_lost(str(error))
 
     async def hand_back(self, handles: Sequence[str]) -> None:
         """Show messages again at once, for another replica. Failures are logged: their timeout shows them later."""
@@ -145,6 +147,7 @@ class Ownership:
         except RobotdError as error:  # also a queue that is gone: the daemon has others to serve
             _log.warning(LogEvent.MESSAGE_RENEWAL_FAILED, queue=self._queue, reason=str(error), count=len(handles))
             return
+        self._metrics.extended(self._queue, errors.count(None))
         for handle, problem in zip(handles, errors, strict=True):
             held = self._held.get(handle)
             if held is None:
@@ -162,6 +165,10 @@ class Ownership:
     def _lose(self, handle: str, reason: str) -> None:
         held = self._held.pop(handle)
         held.task.cancel()
+        self._note_lost(reason)
+
+    def _note_lost(self, reason: str) -> None:
+        self._metrics.lost(self._queue)
         _log.warning(LogEvent.MESSAGE_OWNERSHIP_LOST, queue=self._queue, reason=reason)
 
     async def _delete(self, handles: list[str]) -> Sequence[Exception | None]:

@@ -46,7 +46,9 @@ def _command(delivery: Delivery, routes: Mapping[str, Route]) -> Message:
     given = envelope.callref or _call_ref(delivery.attributes.get("callRef"))
     call_ref = given or _own_call_ref(envelope.source, envelope.id)
     robot_id, reply_to = getattr(data, "robot_id", None), getattr(data, "reply_to", None)
-    return Message(envelope.type, envelope.source, envelope.id, data, robot_id, call_ref, reply_to)
+    return Message(
+        envelope.type, envelope.source, envelope.id, data, robot_id, call_ref, reply_to, envelope.traceparent
+    )
 
 
 def _event(delivery: Delivery) -> Message:

@@ -19,6 +19,7 @@ from daemon.log import LogEvent
 from daemon.outbox import OutboxRow
 from daemon.probe import Probe
 from daemon.sqs import BATCH, Outgoing, QueueMissing, Sqs, chunks
+from daemon.watch import Watch
 from domain.backoff import backoff_s
 from domain.errors import Conflict, RobotdError, Unavailable
 
@@ -64,6 +65,7 @@ class Relay:
         gate: Gate,
         probe: Probe,
         create_queue: Callable[[str], Awaitable[None]] | None,
+        watch: Watch | None = None,
     ) -> None:
         self._outbox = outbox
         self._sqs = sqs
@@ -71,6 +73,7 @@ class Relay:
         self._gate = gate
         self._probe = probe
         self._create_queue = create_queue
+        self._watch = watch or Watch()
         self._waiting: dict[str, deque[OutboxRow]] = {}
         self._ready: deque[str] = deque()
         self._held_until_s: dict[str, float] = {}  # loop time until which a destination's rows are parked
@@ -149,7 +152,8 @@ class Relay:
             batch = rows[place : place + len(request)]
             place += len(request)
             await self._probe("relay_before_send")
-            errors = await self._sqs.send(destination, request)
+            with self._watch.sending(destination, batch):
+                errors = await self._sqs.send(destination, request)
             await self._probe("relay_after_send")
             sent = [row for row, error in zip(batch, errors, strict=True) if error is None]
             failed = [(row, error) for row, error in zip(batch, errors, strict=True) if error is not None]
@@ -162,6 +166,7 @@ class Relay:
     async def _note_sent(self, destination: str, rows: Sequence[OutboxRow]) -> None:
         if not rows:
             return
+        self._watch.told(destination, rows, "sent")
         _log.info(LogEvent.OUTBOX_PUBLISHED, destination=destination, count=len(rows))
         results = await asyncio.gather(*(self._forget.submit(row.id) for row in rows), return_exceptions=True)
         for error in results:
@@ -189,6 +194,7 @@ class Relay:
         """What waits behind them, or comes while they are parked, is parked too: a robot's results keep their order."""
         tries = max(row.attempts for row in rows) + 1
         after_s = backoff_s(tries, self._pace.backoff_first_s, self._pace.backoff_cap_s, random.uniform(0.5, 1.0))  # noqa: S311  jitter
+        self._watch.told(destination, rows, "failed")
         _log.warning(LogEvent.OUTBOX_PARKED, destination=destination, count=len(rows), after_s=after_s, reason=reason)
         self._held_until_s[destination] = asyncio.get_running_loop().time() + after_s
         await self._park_all(destination, rows, after_s * 1000)

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from daemon.settings_alerts import SlackSettings
 from daemon.settings_campaigns import CampaignSettings, WahaSettings
 from daemon.settings_edge import EdgeSettings
+from daemon.settings_ops import OpsSettings, TraceSettings
 from daemon.settings_sections import (
     AwsSettings,
     ConsumerSettings,
@@ -70,6 +71,8 @@ class Settings(BaseSettings):
     mail: MailSettings = Field(default_factory=MailSettings)
     slack: SlackSettings = Field(default_factory=SlackSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    ops: OpsSettings = Field(default_factory=OpsSettings)
+    traces: TraceSettings = Field(default_factory=TraceSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

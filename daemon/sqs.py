@@ -15,6 +15,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from daemon.metrics import Metrics, now_s
 from domain.errors import RobotdError, Unavailable
 from domain.wire import MAX_MESSAGE_BYTES
 
@@ -78,8 +79,11 @@ class Outgoing:
 class Sqs:
     """The six calls that robotd lives on, and the few that set queues up."""
 
-    def __init__(self, access: SqsAccess, stack: AsyncExitStack, polls: Any, calls: Any) -> None:
+    def __init__(
+        self, access: SqsAccess, stack: AsyncExitStack, polls: Any, calls: Any, metrics: Metrics | None = None
+    ) -> None:
         self._access = access
+        self._metrics = metrics or Metrics()
         self._stack = stack
         self._polls = polls
         self._calls = calls
@@ -107,6 +111,7 @@ class Sqs:
                 MessageAttributeNames=["All"],
             ),
             bound_s,
+            "receive_message",
         )
         return [_received(message) for message in reply.get("Messages", [])]
 
@@ -163,26 +168,32 @@ class Sqs:
         return self._access.poll_wait_s + 5.0
 
     async def _call(self, operation: str, **arguments: Any) -> Any:
-        return await self._bounded(getattr(self._calls, operation)(**arguments), self._access.call_timeout_s)
+        call = getattr(self._calls, operation)(**arguments)
+        return await self._bounded(call, self._access.call_timeout_s, operation)
 
-    async def _bounded(self, call: Any, bound_s: float) -> Any:
+    async def _bounded(self, call: Any, bound_s: float, operation: str) -> Any:
+        began_s, outcome = now_s(), "error"
         try:
             async with asyncio.timeout(bound_s):
-                return await call
+                answer = await call
+            outcome = "ok"
+            return answer  # noqa: TRY300  an else would have to repeat what finally does
         except ClientError as error:
             raise _translated(error) from error
         except (BotoCoreError, HTTPClientError, TimeoutError, OSError, AttributeError) as error:
             # AttributeError: over an answer that is JSON, but not an object, the library itself stumbles.
             raise Unavailable("sqs", f"{type(error).__name__}: {error}"[:300]) from error
+        finally:
+            self._metrics.called_sqs(operation, outcome, now_s() - began_s)
 
 
 @asynccontextmanager
-async def connect(access: SqsAccess) -> AsyncIterator[Sqs]:
+async def connect(access: SqsAccess, metrics: Metrics | None = None) -> AsyncIterator[Sqs]:
     """Open both clients, and close them at the end."""
     async with AsyncExitStack() as stack:
         polls = await stack.enter_async_context(_client(access, pool=20, read_timeout_s=access.poll_wait_s + 5.0))
         calls = await stack.enter_async_context(_client(access, pool=50, read_timeout_s=access.call_timeout_s))
-        yield Sqs(access, stack, polls, calls)
+        yield Sqs(access, stack, polls, calls, metrics)
 
 
 @cache

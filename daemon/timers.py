@@ -13,6 +13,7 @@ from daemon.dispatcher import Dispatcher
 from daemon.gate import Gate
 from daemon.in_flight import InFlight
 from daemon.log import LogEvent
+from daemon.metrics import Metrics
 from daemon.probe import Probe
 from domain.errors import Conflict, Unavailable
 from domain.ports import Clock
@@ -129,7 +130,7 @@ class TimerPace:
 class Timers:
     """The second source of deliveries: claims what is due and hands it to the dispatcher."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is a part that tests replace
         self,
         store: ClaimsTimers,
         clock: Clock,
@@ -139,6 +140,7 @@ class Timers:
         pace: TimerPace,
         gate: Gate,
         probe: Probe,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -146,6 +148,7 @@ class Timers:
         self._pace = pace
         self._gate = gate
         self._probe = probe
+        self._metrics = metrics or Metrics()
         self._in_flight: InFlight[TimerDelivery] = InFlight(dispatcher, gate, self._finished)
         self._look = asyncio.Event()
         self._stopping = False
@@ -166,6 +169,16 @@ class Timers:
     def in_flight(self) -> int:
         """Claimed timers that are not settled yet."""
         return len(self._in_flight)
+
+    @property
+    def limit(self) -> int:
+        """How many may be handled at once."""
+        return self._pace.max_in_flight
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is claimed, because the database is lost or the process stops."""
+        return self._stopping or self._gate.is_closed
 
     async def at_rest(self) -> None:
         """Return when no claimed timer is being handled."""
@@ -221,6 +234,8 @@ class Timers:
         rows = await self._store.claim(now_ms, limit)
         if rows:
             await self._probe("after_claim")
+            oldest_ms = min(row.due_at_ms for row in rows)
+            self._metrics.received(TIMERS, len(rows), (now_ms - oldest_ms) / 1000)
         await self._start_all([TimerDelivery(row, self._store, self._clock, self._dead_letters) for row in rows])
         if len(rows) < limit:
             self._next_due_ms = await self._store.next_due_ms(now_ms)
@@ -263,8 +278,11 @@ class Timers:
         except Unavailable as error:
             self._gate.lost(error.dependency, str(error))
             return
-        if not held and not task.done():
+        if held:
+            self._metrics.extended(TIMERS)
+        elif not task.done():
             task.cancel()
+            self._metrics.lost(TIMERS)
             _log.warning(LogEvent.TIMER_LEASE_LOST, timer=delivery.id)
 
     async def _free(self, delivery: TimerDelivery) -> None:

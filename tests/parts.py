@@ -26,6 +26,7 @@ from daemon.store.sqlite import SqliteDatabase
 from daemon.store.timers import SqlTimers
 from daemon.store.uow import Committed, SqlUnitOfWork, Surroundings
 from daemon.timers import TimerPace, Timers
+from daemon.watch import Watch
 from domain.messages import CommandData
 from domain.outcome import Done, Outcome
 from domain.ports import UnitOfWork
@@ -147,7 +148,11 @@ class Parts:
     lost: list[str] = field(default_factory=list)
 
     def dispatcher(
-        self, routes: Mapping[str, Route], policy: Policy | None = None, probe: Probe = unobserved
+        self,
+        routes: Mapping[str, Route],
+        policy: Policy | None = None,
+        probe: Probe = unobserved,
+        watch: Watch | None = None,
     ) -> Dispatcher[SqlUnitOfWork]:
         around = Surroundings(
             database=self.database,
@@ -164,6 +169,7 @@ class Parts:
             policy=policy or Policy(first_s=0.1, cap_s=1.0),
             probe=probe,
             lost=lambda error: self.lost.append(error.dependency),
+            watch=watch,
         )
 
     def _hand_on(self, committed: Committed) -> None:

@@ -21,6 +21,7 @@ from daemon.probe import Probe, unobserved
 from daemon.settings import Settings
 from daemon.store.database import Database
 from daemon.store.mysql import MysqlAddress
+from daemon.traces import Traces
 from domain.wire import iso
 from localstack.clock import ManualClock
 from localstack.megazord import MegazordSimulator
@@ -85,11 +86,12 @@ class World:
     database: Database
     daemon: Daemon | None = field(default=None)
     open_servers: OpensServers | None = None
+    traces: Traces | None = None
 
     @asynccontextmanager
     async def running(self, probe: Probe = unobserved) -> AsyncIterator[Daemon]:
         """A daemon in this process, drained at the end; an unclean end fails the test."""
-        async with build(self.settings, Outside(self.clock, probe, self.open_servers)) as daemon:
+        async with build(self.settings, Outside(self.clock, probe, self.open_servers, self.traces)) as daemon:
             run = asyncio.create_task(daemon.run())
             self.daemon = daemon
             try:

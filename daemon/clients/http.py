@@ -13,6 +13,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from daemon.probe import Probe, unobserved
+from daemon.traces import TRACEPARENT, current_traceparent
 from domain.errors import RuleViolation, Unavailable
 from domain.messages import problems_of
 from domain.wire import JsonObject
@@ -58,10 +59,14 @@ class Request:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Call-Ref as HTTP can carry it: a reference from a message may hold anything."""
+        """The trace, and Call-Ref as HTTP can carry it: a reference from a message may hold anything."""
         printable = "".join(character for character in self.call_ref or "" if " " <= character <= "~")
         call_ref = printable.strip()[:_MAX_CALL_REF].strip()
-        return {"Call-Ref": call_ref} if call_ref else {}
+        traceparent = current_traceparent()
+        return {
+            **({"Call-Ref": call_ref} if call_ref else {}),
+            **({TRACEPARENT: traceparent} if traceparent is not None else {}),
+        }
 
 
 async def call(upstream: Upstream, request: Request) -> httpx.Response:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import structlog
 from aiohttp import web
 
+from daemon.delivery import HTTP
 from daemon.dispatcher import Dispatcher
 from daemon.gate import DATABASE, Gate
 from daemon.http.answers import CALL_REF, SERVICE_REF, Refusal, error_answer, json_answer, later, of_library
@@ -23,6 +24,7 @@ from daemon.http.delivery import HttpDelivery
 from daemon.http.seen import Seen, library_log, note, see, seen_now
 from daemon.in_flight import InFlight
 from daemon.log import LogEvent
+from daemon.metrics import Metrics
 from domain.errors import ConfigError, MessageError, Unavailable
 from domain.messages import CreateStatusCheck
 from domain.ports import Clock
@@ -68,8 +70,16 @@ class Edge:
     """Listens between `start` and `close`; answers 503 to everything new after `stop`."""
 
     def __init__(
-        self, limits: EdgeLimits, dispatcher: Dispatcher[Any], checks: ReadsChecks, *, clock: Clock, gate: Gate
+        self,
+        limits: EdgeLimits,
+        dispatcher: Dispatcher[Any],
+        checks: ReadsChecks,
+        *,
+        clock: Clock,
+        gate: Gate,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics or Metrics()
         self._limits = limits
         self._checks = checks
         self._clock = clock
@@ -124,6 +134,16 @@ class Edge:
     def in_flight(self) -> int:
         """Requests that are being handled, those included whose callers have left."""
         return len(self._in_flight)
+
+    @property
+    def limit(self) -> int:
+        """How many requests may be handled at once."""
+        return self._limits.max_requests
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether every request is turned away, because the database is lost or the process stops."""
+        return self._is_stopping or self._gate.is_closed
 
     async def at_rest(self) -> None:
         """Return when nothing is being handled."""
@@ -206,6 +226,7 @@ class Edge:
         command = await _command(request)
         self._refuse_what_is_too_much(len(self._in_flight))  # again: the body may have taken its time
         delivery = HttpDelivery.of(command, seen_now().call_ref, self._clock.now_ms())
+        self._metrics.received(HTTP, 1, None)
         self._in_flight.start(delivery)
         refusal = await asyncio.shield(delivery.end)  # a caller who leaves, or waits too long, must not undo it
         if refusal is not None:

@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any  # rows carry what the columns hold; the dataclasses below give it types
 
+from daemon.metric_names import CAMPAIGN_MESSAGES
 from daemon.store.database import Database, Row, Value, Write
 from daemon.store.ids import Ids
+from daemon.store.tally import Tally, untallied
 from domain.campaign import Campaign, CampaignStatus, Recipient, RecipientState
 from domain.campaign_messages import Window
 from domain.campaign_ports import PaceRow, ToDo
@@ -85,7 +87,10 @@ _TIMERS = ("campaign.start", "campaign.step", "campaign.heal")
 class SqlCampaigns:
     """The port `Campaigns` for one unit of work: reads at once, hands its writes to `collect`."""
 
-    def __init__(self, database: Database, ids: Ids, collect: Callable[[Write], None]) -> None:
+    def __init__(
+        self, database: Database, ids: Ids, collect: Callable[[Write], None], tally: Tally = untallied
+    ) -> None:
+        self._tally = tally
         self._database = database
         self._ids = ids
         self._collect = collect
@@ -200,6 +205,7 @@ class SqlCampaigns:
             recipient.position,
             recipient.attempt,
         )
+        self._tally(CAMPAIGN_MESSAGES, recipient.state.value)
         self._collect(Write(_SETTLE + (_WHILE_SENDING if is_open else _BY_ANSWER), args, rows=1))
         if recipient.waha_id is not None and bare_id(recipient.waha_id) != recipient.message_id:
             message = _message_of(recipient, session, bare_id(recipient.waha_id))

@@ -6,7 +6,9 @@ from typing import Any  # rows carry what the columns hold; the dataclasses give
 
 from pydantic import TypeAdapter
 
+from daemon.metric_names import DEACTIVATED, SERVER_TESTS
 from daemon.store.database import Database, Row, Value, Write
+from daemon.store.tally import Tally, untallied
 from domain.server_cycle import RunLine, ServerCycle
 from domain.server_rules import Judged
 from domain.server_run import Phase, ServerRun
@@ -51,7 +53,8 @@ _REASON_CHARS, _NAME_CHARS = 1_100, 255
 class SqlServerTests:
     """The port `ServerTests` for one unit of work: reads at once, hands its writes to `collect`."""
 
-    def __init__(self, database: Database, collect: Callable[[Write], None]) -> None:
+    def __init__(self, database: Database, collect: Callable[[Write], None], tally: Tally = untallied) -> None:
+        self._tally = tally
         self._database = database
         self._collect = collect
 
@@ -134,7 +137,11 @@ class SqlServerTests:
             self._collect(Write(_CLAIM + ", ".join(["(?, ?)"] * len(some)), tuple(claims), rows=len(some)))
 
     def save(self, run: ServerRun) -> None:
-        """`run.version` is what was read."""
+        """`run.version` is what was read. A run ends once."""
+        if run.phase is Phase.ENDED:
+            self._tally(SERVER_TESTS, "none" if run.verdict is None else run.verdict.value)
+            if run.deactivated:
+                self._tally(DEACTIVATED, None)
         changing = _values_of(run)[3:-1]
         self._collect(Write(_UPDATE, (*changing, run.id, run.version), rows=1))
 

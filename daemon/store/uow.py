@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from daemon.metric_names import Metric
 from daemon.outbox import Addressing, OutboxRow
 from daemon.probe import Probe
 from daemon.store.campaigns import SqlCampaigns
@@ -43,10 +44,11 @@ _HOLD = "UPDATE timer SET lease_until_ms = {now_ms} + ? WHERE id = ? AND fence =
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit set free: rows for the relay, type and due time of timers."""
+    """What a commit set free: rows for the relay, type and due time of timers; and what is counted of it."""
 
     outbox: Sequence[OutboxRow]
     timers: Sequence[tuple[str, int]]
+    tally: Sequence[tuple[Metric, str | None]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class SqlUnitOfWork:
     _writes: list[Write] = field(default_factory=list)
     _outbox: list[OutboxRow] = field(default_factory=list)
     _due: list[tuple[str, int]] = field(default_factory=list)
+    _tally: list[tuple[Metric, str | None]] = field(default_factory=list)
     _held_s: float | None = None  # when the claim was last made to last, before that was committed
     _salvage: Callable[[], Awaitable[None]] | None = None
 
@@ -104,7 +107,7 @@ class SqlUnitOfWork:
     @property
     def campaigns(self) -> SqlCampaigns:
         """Campaigns and their recipients."""
-        return SqlCampaigns(self.around.database, self.around.ids, self._writes.append)
+        return SqlCampaigns(self.around.database, self.around.ids, self._writes.append, self._count)
 
     @property
     def trial_sends(self) -> SqlTrialSends:
@@ -114,7 +117,7 @@ class SqlUnitOfWork:
     @property
     def server_tests(self) -> SqlServerTests:
         """Tests of delivery servers."""
-        return SqlServerTests(self.around.database, self._writes.append)
+        return SqlServerTests(self.around.database, self._writes.append, self._count)
 
     @property
     def contacts(self) -> SqlContacts:
@@ -204,9 +207,14 @@ class SqlUnitOfWork:
     async def commit(self, first: Sequence[Write]) -> None:
         """Commit `first` and all that was collected in one transaction, then hand on what it set free."""
         writes, outbox, due = [*first, *self._writes], tuple(self._outbox), tuple(self._due)
+        tally = tuple(self._tally)
         self._writes.clear()  # also where it fails: a handler that goes on after a Conflict collects anew
         self._outbox.clear()
         self._due.clear()
+        self._tally.clear()
         if writes:
             await self.around.database.apply(writes)
-        self.around.handed_on(Committed(outbox, due))
+        self.around.handed_on(Committed(outbox, due, tally))
+
+    def _count(self, metric: Metric, label: str | None) -> None:
+        self._tally.append((metric, label))

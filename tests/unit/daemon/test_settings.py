@@ -316,11 +316,17 @@ def test_the_example_file_is_right_with_every_line_in_use() -> None:
     waha = {"waha.api_key", "waha.webhook_key", "waha.events_queue"}  # which is nothing without its secret
     mail = {"mail.imap_password", "mail.canary_password", "mail.imap_authority"}
     mailwizz = {"mailwizz.database_password", "mailwizz.password_key"}
-    assert missing == {*aws, *waha, *mail, *mailwizz, "database.password", "slack.webhook_url"}
+    assert missing == {*aws, *waha, *mail, *mailwizz, "database.password", "slack.webhook_url", "ops.viewer_token"}
     defaults = Settings().campaigns.model_dump()
     unset = {name for name, value in defaults.items() if value is None}
     assert loaded.settings.campaigns.model_dump(exclude=unset) == Settings().campaigns.model_dump(exclude=unset)
-    for section in ("mailwizz", "server_tests", "mail"):  # those that have a default stand there with it
+    for section in (
+        "mailwizz",
+        "server_tests",
+        "mail",
+        "ops",
+        "traces",
+    ):  # those that have a default stand there with it
         own = getattr(Settings(), section).model_dump()
         empty = {name for name, value in own.items() if value in (None, "")}
         example = getattr(loaded.settings, section).model_dump(exclude=empty)
@@ -336,6 +342,8 @@ def test_the_example_file_is_right_with_every_line_in_use() -> None:
         "mailwizz",
         "server_tests",
         "mail",
+        "ops",
+        "traces",
     }
     assert loaded.settings.model_dump(exclude=changed) == Settings().model_dump(exclude=changed)
 
@@ -354,7 +362,7 @@ def test_only_the_settings_read_the_environment() -> None:
             source = file.read_text(encoding="utf-8")
             assert not re.search(r"getenv|environb|os\.environ\s*[.\[]|from os import[^\n]*environ", source), file
             holders |= {file.relative_to(ROOT).as_posix()} if "os.environ" in source else set()
-    assert holders <= {"daemon/settings.py", "daemon/cli.py"}
+    assert holders <= {"daemon/settings.py", "daemon/cli.py", "daemon/healthcheck.py"}  # the last loads no settings
 
 
 @pytest.mark.parametrize(
