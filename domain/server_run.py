@@ -242,6 +242,11 @@ class ServerRun:
         """Whether the limit of a stage that waits has passed."""
         return now_ms >= self.stage_since_ms + self._lost_ms(now_ms) + limit_ms(self.stage, rules)
 
+    @property
+    def needs_a_witness(self) -> bool:
+        """Whether what it failed by is for MailWizz's own cron and its reader to do: they may have stopped."""
+        return self.way is Way.CAMPAIGN and self.failed_step in (StepId.INTERACTIONS, StepId.BOUNCE)
+
     def blamed_on(self, reason: str) -> "ServerRun":
         """It failed together with many others: that says nothing of it. Where it failed stays known."""
         return replace(self, phase=Phase.JUDGED, verdict=Verdict.ERROR, reason=reason, kept="outage")

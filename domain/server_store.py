@@ -67,6 +67,10 @@ class ServerTests(Protocol):
         """As `judged`, for one cycle."""
         ...
 
+    async def was_counted(self, since_ms: int) -> bool:
+        """Whether a test by campaign has succeeded since, so that MailWizz counts and reads what comes back."""
+        ...
+
     async def lines(self, cycle_id: str) -> list[RunLine]:
         """Its runs, by server."""
         ...

@@ -24,6 +24,7 @@ from handlers.server_tests import AGAIN_S, close, look_timer, stands, step_timer
 
 START = "server-test.cycle"
 _SCHEDULE = "schedule"
+_NO_WITNESS = "MailWizz has counted no test since: its cron, or who reads its mails, may have stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +136,7 @@ class ServerCycleHandlers:
         held = await uow.server_tests.held(cycle.id)
         outage = outage_of(await uow.server_tests.judged_in(cycle.id), self.parts.outages)
         if outage is None:
-            for run in held:
-                stands(run, uow)
-            return Done(f"{len(held)} servers failed, each for itself")
+            return await _each_for_itself(cycle, held, uow)
         for run in held:
             close(run.blamed_on(outage.reason), uow)
         uow.server_tests.save_cycle(cycle.with_outage(outage.reason))
@@ -149,6 +148,18 @@ class ServerCycleHandlers:
         uow.server_tests.save_cycle(over)
         uow.server_tests.free(cycle.id)
         return await _tell(over, await uow.server_tests.lines(cycle.id), uow)
+
+
+async def _each_for_itself(cycle: ServerCycle, held: Sequence[ServerRun], uow: UnitOfWork) -> Outcome:
+    """What MailWizz has not counted is the server's fault only if it has counted a later test's."""
+    unseen = [run for run in held if run.needs_a_witness and not await uow.server_tests.was_counted(run.stage_since_ms)]
+    for run in held:
+        if run in unseen:
+            close(run.blamed_on(_NO_WITNESS), uow)
+        else:
+            stands(run, uow)
+    uow.schedule(look_timer(cycle.id, uow.now_ms))
+    return Done(f"{len(held) - len(unseen)} servers failed, each for itself; {len(unseen)} can't be judged")
 
 
 async def _nothing(cycle: ServerCycle, uow: UnitOfWork) -> Outcome:

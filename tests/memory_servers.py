@@ -301,6 +301,7 @@ class MemoryCampaigns:
     message: str = ""
     sent_by: int | None = None
     seen: Interactions = field(default_factory=lambda: Interactions(1, 1, 1, 1))
+    later: tuple[int, Interactions] | None = None  # of the campaigns after this one
     is_sent: bool = True
     is_stored: bool = True
 
@@ -332,7 +333,7 @@ class MemoryCampaigns:
 
     async def interactions(self, campaign_id: int) -> Interactions:
         assert campaign_id in self.servers
-        return self.seen
+        return self.later[1] if self.later is not None and campaign_id > self.later[0] else self.seen
 
 
 @dataclass(slots=True)

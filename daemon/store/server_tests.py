@@ -83,6 +83,11 @@ class SqlServerTests:
         sql = f"{_JUDGED}cycle_id = ? ORDER BY judged_at_ms, id"
         return [_judged_of(row) for row in await self._database.fetch(sql, (cycle_id,))]
 
+    async def was_counted(self, since_ms: int) -> bool:
+        """By the time of the verdict."""
+        sql = "SELECT 1 FROM server_test_run WHERE judged_at_ms >= ? AND verdict = 'SUCCESSFUL' AND way = 'campaign' "
+        return bool(await self._database.fetch(f"{sql}LIMIT 1", (since_ms,)))
+
     async def fingerprints(self) -> dict[int, str]:
         """By server; dry runs say nothing, they leave no history."""
         return {int(row[0] or 0): str(row[1]) for row in await self._database.fetch(_FINGERPRINTS)}

@@ -6,6 +6,7 @@ import pytest
 
 from daemon.app import Outside, build
 from daemon.store.database import Write
+from domain.server_ports import Interactions
 from domain.server_test import Finding, StepId, StepOutcome
 from tests.integration.server_world import (
     CAMPAIGN,
@@ -230,6 +231,24 @@ async def test_a_cycle_by_campaign_tests_one_after_the_other(database_place: Pla
         await world.later(10 * MINUTE_MS)
         assert counts(world) == (5, 0, 0, 5, 0)
         assert "failed at C2" in world.last(CYCLE)["outage"]
+        assert await world.claims() == []
+
+
+@pytest.mark.parametrize("seen", [(1, 1, 1, 0), (1, 0, 0, 1)], ids=["bounce", "click"])
+@pytest.mark.parametrize("is_back", [True, False], ids=["counts again", "stays away"])
+async def test_what_mailwizz_has_not_counted_needs_a_later_test_that_it_has(
+    database_place: Place, seen: tuple[int, int, int, int], *, is_back: bool
+) -> None:
+    """Its cron stops in the middle of one test: no server is at fault, unless a later one shows that it runs."""
+    async with server_world(database_place, settings=CAMPAIGN) as world, world.home.running():
+        world.servers.mailwizz.add(*(server(number, type="sendmail") for number in (1, 2)))
+        campaigns = world.servers.campaigns
+        campaigns.seen = Interactions(*seen)
+        campaigns.later = (1, Interactions(1, 1, 1, 1)) if is_back else None
+        await world.cycle()
+        await world.later(2 * HOUR_MS)
+        assert counts(world) == ((2, 1, 1, 0, 1) if is_back else (2, 0, 0, 2, 0))
+        assert inactive(world) == ([1] if is_back else [])
         assert await world.claims() == []
 
 
