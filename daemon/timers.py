@@ -1,7 +1,7 @@
 """Timers are messages: due rows are claimed under a lease with a fencing token and go through the same dispatcher."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -236,20 +236,11 @@ class Timers:
             await self._probe("after_claim")
             oldest_ms = min(row.due_at_ms for row in rows)
             self._metrics.received(TIMERS, len(rows), (now_ms - oldest_ms) / 1000)
-        await self._start_all([TimerDelivery(row, self._store, self._clock, self._dead_letters) for row in rows])
+        for row in rows:
+            self._start(TimerDelivery(row, self._store, self._clock, self._dead_letters))
         if len(rows) < limit:
             self._next_due_ms = await self._store.next_due_ms(now_ms)
         return len(rows) == limit
-
-    async def _start_all(self, deliveries: Sequence[TimerDelivery]) -> None:
-        """One after the other through a rest, where there is one: a crowd at once would keep all others waiting."""
-        for place, delivery in enumerate(deliveries):
-            if place and self._pace.rest_s:
-                await asyncio.sleep(self._pace.rest_s / len(deliveries))
-            if self._stopping:
-                await self._free(delivery)
-            else:
-                self._start(delivery)
 
     def _start(self, delivery: TimerDelivery) -> None:
         late_ms = self._clock.now_ms() - delivery.row.due_at_ms
