@@ -152,14 +152,15 @@ class ServerCycleHandlers:
 
 async def _each_for_itself(cycle: ServerCycle, held: Sequence[ServerRun], uow: UnitOfWork) -> Outcome:
     """What MailWizz has not counted is the server's fault only if it has counted a later test's."""
-    unseen = [run for run in held if run.needs_a_witness and not await uow.server_tests.was_counted(run.stage_since_ms)]
+    unseen = 0
     for run in held:
-        if run in unseen:
+        if run.needs_a_witness and not await uow.server_tests.was_counted(run.stage_since_ms):
             close(run.blamed_on(_NO_WITNESS), uow)
+            unseen += 1
         else:
             stands(run, uow)
     uow.schedule(look_timer(cycle.id, uow.now_ms))
-    return Done(f"{len(held) - len(unseen)} servers failed, each for itself; {len(unseen)} can't be judged")
+    return Done(f"{len(held) - unseen} servers failed, each for itself; {unseen} can't be judged")
 
 
 async def _nothing(cycle: ServerCycle, uow: UnitOfWork) -> Outcome:
