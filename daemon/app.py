@@ -251,11 +251,7 @@ def _all_timers(
     kinds = (
         (Types((*patient, *of_servers)), settings.consumer.max_in_flight, 0.0),
         (Types(patient, are_others=False), settings.campaigns.max_in_flight, _REST_S),
-        (
-            Types(of_servers, are_others=False),
-            settings.server_tests.max_in_flight,
-            0.0,
-        ),  # a test is a row of short stages
+        (Types(of_servers, are_others=False), settings.server_tests.max_in_flight, 0.0),  # a row of short stages
     )
     return [(types, _timers(base, dispatcher, letters, types, at_once, rest_s)) for types, at_once, rest_s in kinds]
 
